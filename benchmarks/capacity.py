@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from lockstep.worker.messages import hosts_per_task
+from lockstep.worker.celery.messages import hosts_per_task
 from lockstep.worker.settings import Settings
 
 ROW = "Lockstep, AOF always"

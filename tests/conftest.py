@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from lockstep.worker import secrets
+from lockstep.worker.process import secrets
 from tests.skips import LISTED, may_be_skipped
 
 if TYPE_CHECKING:

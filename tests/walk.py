@@ -28,8 +28,7 @@ from celery.signals import task_postrun
 import lockstep.worker.tasks  # noqa: F401  # registers them
 from lockstep import ClusterClient, State, load_settings
 from lockstep.producer.stack import MockCluster, RedisServer
-from lockstep.worker import broker
-from lockstep.worker.celery import OPERATIONS, ROLLBACK, TaskName, make_app
+from lockstep.worker.celery import OPERATIONS, ROLLBACK, TaskName, broker, make_app
 from tests.waiting import eventually
 
 ROOT = Path(__file__).parents[1]

@@ -15,16 +15,16 @@ The flow of an operation, with the record in the middle (see docs/protocol.md):
 
 The map, from what knows least to what knows most:
 
-    forks, secrets   what a forked child makes anew; what must not be shown
+    process/         what a forked child makes anew, steps that share a thread, what must not be shown
     operation/       pure: an operation and its hosts, answers and what they mean, errors, ports
-    connection/      where Redis is, and connections that follow its primary
-    settings         every LOCKSTEP_ variable; redis_client reaches Redis by them
+    settings/        every LOCKSTEP_ variable, where Redis is, and the YAML that people write
+    connection/      clients of Redis, on connections that follow its primary
+    kinds/           how a thing is looked at, made, changed and removed: kind files
     record/          the record on Redis: its scripts, its reads, what its errors mean
     inventory/       which hosts there are
     hosts/           one host's API over HTTP, and what stands between a step and it
-    broker/          Celery's Redis transport with fewer round trips
     monitoring/      probes, metrics, logs, traces, and what Flower shows
-    celery           the application; messages makes an operation's messages
+    celery/          the application, the messages of an operation, Redis transport with fewer round trips
     steps/           the protocol, over a record, hosts and a clock that are passed in
     tasks/           thin Celery shells around the steps, and the sweep
 """

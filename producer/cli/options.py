@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lockstep.producer.cli.exits import Exit, Session
-from lockstep.worker.environment import read_text
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import show
 from lockstep.worker.operation.waves import Pace
+from lockstep.worker.settings.environment import read_text
 
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
@@ -80,7 +80,7 @@ class FieldOptions:
         found: dict[str, object] = {}
         seen: set[str] = set()
         if self.file is not None:
-            from lockstep.worker.plainyaml import parse_plain
+            from lockstep.worker.settings.plainyaml import parse_plain
 
             document = parse_plain(f"file {show(self.file)}", read_given(self.file))
             if not isinstance(document, dict):

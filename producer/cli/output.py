@@ -17,7 +17,7 @@ from lockstep.producer.operators.history import Event
 from lockstep.worker.operation.errors import RecordGone, StoreUnavailable
 from lockstep.worker.operation.model import Millis, Operation, Standing, State, Step
 from lockstep.worker.operation.story import host_result
-from lockstep.worker.secrets import mask
+from lockstep.worker.process.secrets import mask
 
 if TYPE_CHECKING:
     from lockstep.producer.client.operation import Operation as Handle

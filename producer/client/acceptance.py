@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.monitoring.tracing import ids, tracers
 from lockstep.worker.operation.errors import GroupBusy, StoreUnavailable
 from lockstep.worker.operation.host import local
@@ -19,6 +18,7 @@ from lockstep.worker.operation.names import subject
 from lockstep.worker.operation.ports import Store
 from lockstep.worker.operation.transitions import Accepted, Busy, Claim, Phase, Request
 from lockstep.worker.operation.waves import earliest_end, told_standing
+from lockstep.worker.process.forks import leave_to_parent, renew_in_children
 from lockstep.worker.record import events as following
 from lockstep.worker.record.causes import cause_of, unavailable
 from lockstep.worker.record.link import Link
@@ -63,7 +63,7 @@ class Broker:
         claim = Claim(Phase.FORWARD, request.group, request.action, names, 0 if waves is None else 1)
         try:
             # Celery is slow to import, so the operation is recorded first.
-            from lockstep.worker.messages import publish
+            from lockstep.worker.celery.messages import publish
 
             with self._enqueuing(request.action, request.id, request.group) as app:
                 publish(app, request.id, claim)
@@ -75,7 +75,7 @@ class Broker:
     def next(self, store: Store, operation: OperationId, group: GroupId) -> None:
         """Send what a decided operation needs next, if the broker takes it."""
         try:
-            from lockstep.worker.messages import publish_next
+            from lockstep.worker.celery.messages import publish_next
 
             with self._enqueuing("rollback", operation, group) as app:
                 publish_next(app, store, operation)

@@ -10,6 +10,7 @@ from difflib import get_close_matches
 from typing import cast
 from urllib.parse import urlsplit
 
+from lockstep.worker.connection import client
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.errors import InvalidInput, LockstepError, RecordDamaged
 from lockstep.worker.operation.host import Host
@@ -18,7 +19,6 @@ from lockstep.worker.operation.names import named, parse_group_id, parse_operati
 from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.damage import REMEDIES
 from lockstep.worker.record.link import Link, gone, unknown
-from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 
 MOST_SHOWN = 10

@@ -8,12 +8,12 @@ from itertools import islice
 
 from lockstep.producer.doctor import Finding, Level
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
+from lockstep.worker.connection import SKEW
 from lockstep.worker.operation.host import Pause, age
 from lockstep.worker.operation.model import HostName, Lost, Millis
 from lockstep.worker.operation.names import alike, counted, named, seconds
 from lockstep.worker.record.damage import Damage
 from lockstep.worker.record.status import HeldInventory, Stall
-from lockstep.worker.redis_client import SKEW
 from lockstep.worker.settings import PREFIX, TYPES, Settings
 
 FULL = 0.7

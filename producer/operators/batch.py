@@ -226,7 +226,7 @@ def _next(told: SimpleQueue[WishResult | BaseException]) -> WishResult | BaseExc
 
 
 def _from_document(wanted: str | Mapping[str, object]) -> Iterator[tuple[bool, object]]:
-    from lockstep.worker.plainyaml import parse_plain  # programs may give what YAML gives
+    from lockstep.worker.settings.plainyaml import parse_plain  # programs may give what YAML gives
 
     document = parse_plain("the list of groups", wanted) if isinstance(wanted, str) else wanted
     if not isinstance(document, Mapping):

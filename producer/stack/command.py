@@ -21,9 +21,9 @@ from lockstep.producer.discovery import AlreadyRunning, StackError
 from lockstep.producer.process import Stopped, outlets, stoppable
 from lockstep.producer.stack.processes import FLOWER_PORT, check_redis
 from lockstep.producer.stack.stack import PREFIX, Stack
-from lockstep.worker.connection.url import read_address
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.settings import load_settings
+from lockstep.worker.settings.redis_url import read_address
 
 
 class PlainConsole(Console):

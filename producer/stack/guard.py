@@ -50,7 +50,7 @@ class Guard:
         assert self._process.stdin is not None
         self._stdin = self._process.stdin
         self._numbers = itertools.count()
-        from lockstep.worker.forks import renew_in_children
+        from lockstep.worker.process.forks import renew_in_children
 
         renew_in_children(self)
 

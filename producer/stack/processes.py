@@ -219,9 +219,9 @@ def packaged_server() -> Path | None:
 
 def check_redis(url: str) -> None:
     """Reach a Redis that is not ours, as workers will. Raises StackError, which shows no password."""
+    from lockstep.worker.connection import client
     from lockstep.worker.operation.errors import StoreFull, StoreUnavailable
     from lockstep.worker.record.causes import store_errors
-    from lockstep.worker.redis_client import client
     from lockstep.worker.settings import load_settings
 
     try:

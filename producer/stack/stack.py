@@ -16,7 +16,7 @@ from lockstep.producer.discovery import Publication, RunningStack, StackError
 from lockstep.producer.stack.child import POLL, START_TIMEOUT, Child, ChildOptions, Supervisor
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import Flower, MockCluster, RedisServer, Role, beat, worker
-from lockstep.worker.forks import renew_in_children
+from lockstep.worker.process.forks import renew_in_children
 
 PREFIX = "LOCKSTEP_"
 C = TypeVar("C", bound=Child)

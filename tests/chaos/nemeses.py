@@ -12,7 +12,7 @@ from pathlib import Path
 
 from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.ports import LOOPBACK
-from lockstep.worker.messages import publish, publish_conclude
+from lockstep.worker.celery.messages import publish, publish_conclude
 from lockstep.worker.operation.transitions import Claim, Phase
 from tests.chaos.children import Node
 from tests.chaos.names import ELSEWHERE

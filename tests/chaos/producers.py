@@ -20,7 +20,7 @@ from typing import Any
 from celery.signals import before_task_publish
 
 from lockstep.producer.client.client import ClusterClient
-from lockstep.worker import messages as workflow
+from lockstep.worker.celery import messages as workflow
 from lockstep.worker.operation.errors import LockstepError
 from lockstep.worker.operation.transitions import Accepted, Busy, Request
 from lockstep.worker.record.redis import RedisStore

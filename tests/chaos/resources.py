@@ -12,8 +12,8 @@ from pathlib import Path
 
 import redis
 
+from lockstep.worker.connection import client
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.redis_client import client
 from tests.chaos.rig import Rig
 
 EVERY = 2.0

@@ -15,13 +15,13 @@ from lockstep.producer.stack.child import Child, Supervisor
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.celery import Lockstep, make_app
+from lockstep.worker.connection import client
 from lockstep.worker.operation.errors import LockstepError
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import connect
 from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.record.redis import RedisStore
-from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 from tests.chaos import journal
 from tests.chaos.children import Beat, Node, Producers, Proxy, Worker

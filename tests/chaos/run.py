@@ -11,9 +11,9 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from lockstep.worker.connection import client
 from lockstep.worker.operation.model import GroupId, HostName, OperationId, State
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.redis_client import client
 from tests.chaos import evidence as kept
 from tests.chaos import histories, journal
 from tests.chaos.checker import Verdict, check

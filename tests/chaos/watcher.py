@@ -12,12 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
+from lockstep.worker.connection import client
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import HostName, Operation, OperationId, State
 from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.redis import RedisStore
-from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 from tests.chaos.orders import Told
 

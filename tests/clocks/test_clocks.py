@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lockstep.worker.redis_client import SKEW
+from lockstep.worker.connection import SKEW
 from tests.clocks.conftest import PROCESSES, WORKERS, Cluster
 from tests.waiting import eventually
 

@@ -160,7 +160,7 @@ def _of_content(
         (20, "shown", (operation, host, url, shows, mine, ACTION, group)),
         (12, "finish", (operation, host, dice.choice((mine, undo)), effect, "said")),
         (4, "cancel", (operation, "somebody")),
-        (16, "restoring", (operation, host, url, sent, dice.choice((0, 0, 1)), shows, undo)),
+        (16, "restore", (operation, host, url, sent, dice.choice((0, 0, 1)), shows, undo)),
         (3, "resolve", (operation, host, "somebody")),
         (2, "text", (operation, shows.digest)),
         (2, "contents_left", (group,)),

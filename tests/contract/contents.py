@@ -86,11 +86,9 @@ class Thing:
         assert self.store.cancel(self.id, "somebody") is None
         return self
 
-    def restoring(
-        self, host: HostName, what: Look, attempt: str = "u1", opened: int | None = None
-    ) -> Progress:
+    def restore(self, host: HostName, what: Look, attempt: str = "u1", opened: int | None = None) -> Progress:
         before = len(self.step(host).open_attempts) if opened is None else opened
-        return self.store.restoring(
+        return self.store.restore(
             self.id, host, f"url-of-{host}", self.bench.now(), before, what, AttemptId(attempt)
         )
 
@@ -104,7 +102,7 @@ class Thing:
         """Close what is open by two looks; one more has nothing open before it."""
         for _ in range(3):
             self.bench.pass_time(LIMITS.send_within + LIMITS.call + LIMITS.settle)
-            self.restoring(host, what, "never")
+            self.restore(host, what, "never")
 
 
 class Node:

@@ -108,9 +108,9 @@ def test_waves_holds_and_the_gate(redis_bench: RedisBench, heard: Heard) -> None
 def test_what_a_person_has_written_over(redis_bench: RedisBench, heard: Heard) -> None:
     thing = Thing(redis_bench).accepted(A).written(A).roll_back()
     heard()
-    thing.restoring(A, FOREIGN)
+    thing.restore(A, FOREIGN)
     assert heard() == [("probe", (A,))]
     thing.store.resolve(thing.id, A, "alice")
     assert heard() == [("waits", (A,))]
-    thing.restoring(A, FOREIGN)
+    thing.restore(A, FOREIGN)
     assert heard() == [("attempt", (A,)), ("probe", (A,))]

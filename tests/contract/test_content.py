@@ -82,7 +82,7 @@ def test_a_third_hand_is_not_learned_and_not_overwritten(thing: Thing) -> None:
     said = thing.shown(A, "a2", FOREIGN)
     assert (said.next, said.outcome) == (Forward.FAILED, Outcome.REFUSED)
     assert "changed by somebody else" in (said.reason or "")
-    assert thing.restoring(A, FOREIGN).next is Forward.PERSON
+    assert thing.restore(A, FOREIGN).next is Forward.PERSON
     assert thing.trace(A).foreign == "foreign"
     assert thing.store.text(thing.id, "foreign") == "text of foreign", "for people"
 
@@ -168,13 +168,13 @@ def test_a_secret_is_written_where_all_else_is_as_asked(bench: Bench) -> None:
 def test_each_host_is_restored_to_its_own_content_by_a_look(thing: Thing) -> None:
     thing.written(A).written(B, before=look("other"))
     thing.roll_back()
-    assert thing.restoring(A, TARGET).next is Forward.SEND
+    assert thing.restore(A, TARGET).next is Forward.SEND
     thing.wrote(A, "u1", Effect.APPLIED)
     assert thing.step(A).undo is Undo.NEEDED, "an answer proves nothing"
-    assert thing.restoring(A, OLD, "u2").next is Forward.RESTORED
-    assert thing.restoring(B, REWRITTEN).next is Forward.SEND, "the target, not yet seen, is ours"
+    assert thing.restore(A, OLD, "u2").next is Forward.RESTORED
+    assert thing.restore(B, REWRITTEN).next is Forward.SEND, "the target, not yet seen, is ours"
     thing.wrote(B, "u1", Effect.APPLIED)
-    assert thing.restoring(B, look("other"), "u2").next is Forward.RESTORED
+    assert thing.restore(B, look("other"), "u2").next is Forward.RESTORED
     kept = thing.store.operation(thing.id)
     assert kept is not None
     assert kept.state is State.ROLLED_BACK
@@ -188,7 +188,7 @@ def test_each_host_is_restored_to_its_own_content_by_a_look(thing: Thing) -> Non
 def test_a_restore_waits_for_what_is_open(thing: Thing) -> None:
     thing.written(A, Effect.UNKNOWN)
     thing.roll_back()
-    assert thing.restoring(A, OLD).next is Forward.SETTLE
+    assert thing.restore(A, OLD).next is Forward.SETTLE
     thing.settled(A, OLD)
     assert thing.step(A).undo is Undo.RESTORED
     assert thing.step(A).attempts[0].state is AttemptState.SETTLED
@@ -201,17 +201,17 @@ def test_a_kind_whose_writes_take_longer_to_show_is_given_that_time(bench: Bench
     assert thing.shown(B, "b2", OLD).next is Forward.MISSED, "it said yes, and may show it yet"
     thing.roll_back()
     bench.pass_time(LIMITS.send_within)
-    thing.restoring(A, OLD)
+    thing.restore(A, OLD)
     bench.pass_time(LIMITS.settle)
-    assert thing.restoring(A, OLD).next is Forward.SETTLE, "it may land yet"
+    assert thing.restore(A, OLD).next is Forward.SETTLE, "it may land yet"
     bench.pass_time(longer)
-    assert Forward.RESTORED in [thing.restoring(A, OLD).next for _ in range(2)], "one closes, one proves"
+    assert Forward.RESTORED in [thing.restore(A, OLD).next for _ in range(2)], "one closes, one proves"
 
 
 def test_nothing_is_undone_where_nothing_landed_whatever_is_shown(thing: Thing) -> None:
     thing.written(A, Effect.NOT_SENT)
     thing.roll_back()
-    assert thing.restoring(A, FOREIGN).next is Forward.RESTORED
+    assert thing.restore(A, FOREIGN).next is Forward.RESTORED
     assert thing.store.operation(thing.id).ended  # type: ignore[union-attr]
 
 
@@ -219,21 +219,21 @@ def test_what_is_like_the_old_content_proves_an_undo_that_changed_something(thin
     thing.written(A)
     thing.roll_back()
     like = look("like old", Shows.LIKE, like=("records",))
-    assert thing.restoring(A, like).next is Forward.SEND, "it may be the target in another form"
+    assert thing.restore(A, like).next is Forward.SEND, "it may be the target in another form"
     thing.wrote(A, "u1", Effect.APPLIED)
-    assert thing.restoring(A, like, "u2").next is Forward.SEND, "the inverse changed nothing"
+    assert thing.restore(A, like, "u2").next is Forward.SEND, "the inverse changed nothing"
     thing.wrote(A, "u2", Effect.APPLIED)
-    assert thing.restoring(A, look("old again", like=("records",)), "u3").next is Forward.RESTORED
+    assert thing.restore(A, look("old again", like=("records",)), "u3").next is Forward.RESTORED
     assert thing.step(A).lost_fields == ("records",)
 
 
 def test_an_undo_whose_answer_was_lost_is_proved_by_what_is_like_the_old_content(thing: Thing) -> None:
     thing.written(A)
     thing.roll_back()
-    assert thing.restoring(A, TARGET).next is Forward.SEND
+    assert thing.restore(A, TARGET).next is Forward.SEND
     thing.wrote(A, "u1", Effect.UNKNOWN)
     like = look("old again", like=("records",))
-    assert thing.restoring(A, like, "u2").next is Forward.SETTLE, "the inverse may land once more"
+    assert thing.restore(A, like, "u2").next is Forward.SETTLE, "the inverse may land once more"
     thing.settled(A, like)
     assert thing.step(A).undo is Undo.RESTORED
     assert thing.step(A).lost_fields == ("records",)
@@ -243,19 +243,19 @@ def test_a_person_has_a_third_hands_content_written_over_and_only_what_was_seen(
     thing.written(A)
     thing.roll_back()
     assert thing.store.resolve(thing.id, A, "alice") is Refused.NOT_PENDING
-    assert thing.restoring(A, FOREIGN).next is Forward.PERSON
+    assert thing.restore(A, FOREIGN).next is Forward.PERSON
     assert thing.store.resolve(thing.id, A, "alice") is None
-    assert thing.restoring(A, look("newer"), "u1").next is Forward.PERSON, "nobody has seen that"
+    assert thing.restore(A, look("newer"), "u1").next is Forward.PERSON, "nobody has seen that"
     assert thing.store.resolve(thing.id, HostName("c"), "alice") is Refused.UNKNOWN
     assert thing.store.resolve(thing.id, A, "alice") is None
-    assert thing.restoring(A, look("newer"), "u1").next is Forward.SEND
+    assert thing.restore(A, look("newer"), "u1").next is Forward.SEND
 
 
 def test_what_a_person_says_is_taken_up_at_once(thing: Thing) -> None:
     thing.written(A)
     thing.roll_back()
     thing.store.claim(thing.id)
-    thing.restoring(A, FOREIGN)
+    thing.restore(A, FOREIGN)
     thing.store.postpone(thing.id, A, 600_000, "a person is to look at it")
     assert not thing.store.due(10)
     thing.store.resolve(thing.id, A, "alice")

@@ -44,10 +44,10 @@ def test_no_attempt_at_a_thing_is_opened_twice(bench: Bench) -> None:
 
 def test_no_attempt_to_restore_a_thing_is_opened_twice(bench: Bench) -> None:
     thing = Thing(bench).accepted().written(A).roll_back()
-    assert thing.restoring(A, TARGET).next is Forward.SEND
+    assert thing.restore(A, TARGET).next is Forward.SEND
     thing.wrote(A, "u1", Effect.APPLIED)
     kept = thing.step(A)
-    assert thing.restoring(A, TARGET).next is Forward.ABORTED
+    assert thing.restore(A, TARGET).next is Forward.ABORTED
     assert thing.step(A) == kept
 
 

@@ -23,9 +23,9 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack.ports import free_port
-from lockstep.worker.broker.control import Control
-from lockstep.worker.broker.transport import Transport
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, TaskName
+from lockstep.worker.celery.broker.control import Control
+from lockstep.worker.celery.broker.transport import Transport
 from lockstep.worker.hosts import curl
 from lockstep.worker.monitoring import metrics, probe, tracing
 from lockstep.worker.operation.model import GroupId, State

@@ -12,7 +12,7 @@ import pytest
 
 from lockstep.producer.cli.app import lockstep
 from lockstep.worker.operation.model import Outcome, State
-from lockstep.worker.secrets import Secret
+from lockstep.worker.process.secrets import Secret
 from lockstep.worker.settings import PREFIX, TYPES, Settings
 from tests.picture import SHOWN, drawn
 

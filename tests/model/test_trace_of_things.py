@@ -39,12 +39,12 @@ def go(bench: RedisBench) -> None:
     committed.shown(B, "b2", REWRITTEN)
     undone = Thing(bench, name="undone").accepted(A, B)
     undone.written(A).written(B, Effect.REPLACED)
-    assert undone.restoring(A, FOREIGN).next is Forward.PERSON
+    assert undone.restore(A, FOREIGN).next is Forward.PERSON
     assert undone.store.resolve(undone.id, A, "somebody") is None
-    assert undone.restoring(A, FOREIGN).next is Forward.SEND
+    assert undone.restore(A, FOREIGN).next is Forward.SEND
     undone.wrote(A, "u1", Effect.APPLIED)
-    assert undone.restoring(A, OLD, "u2").next is Forward.RESTORED
-    undone.restoring(B, OLD)
+    assert undone.restore(A, OLD, "u2").next is Forward.RESTORED
+    undone.restore(B, OLD)
     secret = Thing(bench, name="secret", secret=True).accepted(A).written(A)
     secret.shown(A, "a2", TARGET)
     Thing(bench, name="open", once=True, secret=True).accepted(A, B).written(A, Effect.UNKNOWN)

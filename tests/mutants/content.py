@@ -60,7 +60,7 @@ CONTENT = (
     mutant(
         "a third hand's content is undone without a person",
         (
-            "restoring.lua",
+            "restore.lua",
             "if not target and shows ~= 'like' and seen ~= step.restore_over then",
             "if false then",
         ),
@@ -72,7 +72,7 @@ CONTENT = (
     ),
     mutant(
         "a person's word holds for whatever is shown later",
-        ("restoring.lua", "seen ~= step.restore_over then", "not step.restore_over then"),
+        ("restore.lua", "seen ~= step.restore_over then", "not step.restore_over then"),
         ("content.py", "seen != trace.restore_over:", "not trace.restore_over:"),
     ),
     mutant(
@@ -92,12 +92,12 @@ CONTENT = (
     ),
     mutant(
         "what nothing of ours landed on is undone",
-        ("restoring.lua", "if not has_landed(step) then return prove() end", "if false then return end"),
+        ("restore.lua", "if not has_landed(step) then return prove() end", "if false then return end"),
         ("content.py", "if not step.landed or seen == trace.was or like", "if seen == trace.was or like"),
     ),
     mutant(
         "a restore is proved while a write may land",
-        ("restoring.lua", "if open > 0 or tonumber(ARGV[6]) > 0 then return came('settle') end", ""),
+        ("restore.lua", "if open > 0 or tonumber(ARGV[6]) > 0 then return came('settle') end", ""),
         (
             "content.py",
             "            if opened or were_open:\n                return Forward.SETTLE\n",
@@ -106,7 +106,7 @@ CONTENT = (
     ),
     mutant(
         "an inverse that changed nothing proves a restore",
-        ("restoring.lua", " and seen ~= step.over and not target then", " and not target then"),
+        ("restore.lua", " and seen ~= step.over and not target then", " and not target then"),
         ("content.py", " and seen != step.over and not target", " and not target"),
     ),
     mutant(

@@ -56,7 +56,7 @@ CORE = {
     "worker/record": False,
     "worker/operation": True,
     "worker/tasks": True,
-    "worker/broker": False,
+    "worker/celery/broker": False,
 }
 """Folder -> whether simulated schedules may catch a mutant there, too."""
 
@@ -121,7 +121,7 @@ def made(path: Path) -> Iterator[Mutant]:
 def all_of(word: str) -> Iterator[Mutant]:
     """Return the mutants of the core's files whose path holds a word."""
     for folder in CORE:
-        for path in sorted((ROOT / folder).glob("*.lua" if folder.endswith("lua") else "*.py")):
+        for path in sorted((ROOT / folder).glob("*/*.lua" if folder.endswith("lua") else "*.py")):
             if word in str(path.relative_to(ROOT)):
                 yield from made(path)
 

@@ -36,7 +36,8 @@ def tree() -> Iterator[Path]:
 def whole(script: Path) -> str:
     """Return a script as it is sent: between what stands before and after each, or within that itself."""
     around = ("record", "limit", "step", "rule", "serve")
-    record, limit, step, rule, serve = (script.with_name(f"{name}.lua").read_text("utf-8") for name in around)
+    shared = script.parents[1] / "shared"
+    record, limit, step, rule, serve = ((shared / f"{name}.lua").read_text("utf-8") for name in around)
     body = "" if script.stem in around else script.read_text("utf-8")
     return f"{record}\n{limit}\n{step}\n{rule}\nlocal function transition(ARGV, op)\n{body}\nend\n{serve}"
 
@@ -66,4 +67,4 @@ def test_a_transition_is_broken_in_the_script_and_in_its_twin(mutant: Mutant) ->
 
 def test_a_change_whose_text_has_moved_says_so() -> None:
     with pytest.raises(Moved, match="0 times, not once"):
-        Change("worker/record/lua/begin.lua", "no such line", "").applied()
+        Change("worker/record/lua/step/begin.lua", "no such line", "").applied()

@@ -86,6 +86,6 @@ def mutant(name: str, *changes: tuple[str, str, str]) -> Mutant:
     of: dict[str, list[Change]] = {"script": [], "twin": [], "code": []}
     for file, old, new in changes:
         place = "code" if "/" in file else "script" if file.endswith(".lua") else "twin"
-        folder = {"script": f"{SCRIPTS}/", "twin": f"{TWIN}/", "code": ""}[place]
-        of[place].append(Change(folder + file, old, new))
+        path = next((ROOT / SCRIPTS).glob(f"*/{file}")).relative_to(ROOT) if place == "script" else file
+        of[place].append(Change(f"{TWIN}/{file}" if place == "twin" else str(path), old, new))
     return Mutant(name, **{place: tuple(made) for place, made in of.items()})

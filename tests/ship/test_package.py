@@ -90,7 +90,7 @@ def test_a_folder_with_modules_of_those_names_changes_nothing(wheel: Path, tmp_p
         timeout=PATIENCE,
         check=True,
     )
-    assert ran.stdout.strip() == str(tmp_path / "site/lockstep/worker/settings.py")
+    assert ran.stdout.strip() == str(tmp_path / "site/lockstep/worker/settings/__init__.py")
 
 
 def test_no_file_is_loaded_under_two_names() -> None:

@@ -165,7 +165,7 @@ class MemoryContent(MemoryForward):
                 self._set_outcome(record, host, step, Outcome.UNKNOWN, answer, Why.NO_TIME)
         return self._after_answer(record, host, step)
 
-    def restoring(
+    def restore(
         self,
         operation: OperationId,
         host: HostName,

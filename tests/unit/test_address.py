@@ -7,10 +7,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from lockstep.worker.connection.url import Login, read_address
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.secrets import Secret
+from lockstep.worker.process.secrets import Secret
 from lockstep.worker.settings import load_settings
+from lockstep.worker.settings.redis_url import Login, read_address
 
 OPTIONS = ("protocol", "socket_timeout", "health_check_interval", "max_connections", "foo")
 """What redis-py, kombu or nobody knows."""

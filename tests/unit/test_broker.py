@@ -6,8 +6,8 @@ import pytest
 from celery.signals import celeryd_after_setup
 from kombu.transport import TRANSPORT_ALIASES
 
-from lockstep.worker import broker
-from lockstep.worker.broker import links
+from lockstep.worker.celery import broker
+from lockstep.worker.celery.broker import links
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def as_before(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_this_kombu_is_one_that_the_transport_was_tested_with(caplog: pytest.LogCaptureFixture) -> None:
     assert broker.install("own")
-    assert TRANSPORT_ALIASES[links.REDIS] == "lockstep.worker.broker.transport:Transport"
+    assert TRANSPORT_ALIASES[links.REDIS] == "lockstep.worker.celery.broker.transport:Transport"
     celeryd_after_setup.send(sender="worker")
     assert not caplog.records
 
@@ -36,7 +36,7 @@ def test_the_transport_steps_aside_and_says_so_once(
     monkeypatch.setattr(broker, "version", lambda _: release)
     for _ in range(2):
         assert not broker.install(wanted)  # type: ignore[arg-type]
-    assert TRANSPORT_ALIASES[links.REDIS] == "lockstep.worker.broker.links:Transport"
+    assert TRANSPORT_ALIASES[links.REDIS] == "lockstep.worker.celery.broker.links:Transport"
     with caplog.at_level(logging.WARNING):
         celeryd_after_setup.send(sender="worker")
     (said,) = caplog.messages

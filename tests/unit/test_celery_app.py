@@ -12,7 +12,7 @@ from celery import concurrency as untyped
 
 from lockstep.worker import celery
 from lockstep.worker.celery import Lockstep
-from lockstep.worker.secrets import print_masked
+from lockstep.worker.process.secrets import print_masked
 
 pools: Any = untyped
 
@@ -49,7 +49,7 @@ def test_variables_of_another_application_do_not_count(
     assert caplog.messages == [said]
     assert (vars(celery)["app"], sys.excepthook) == (app, print_masked)
     ours = {name: path for name, path in pools.ALIASES.items() if str(path).startswith("lockstep.")}
-    processes = dict.fromkeys(("prefork", "processes"), "lockstep.worker.broker.pools:Processes")
+    processes = dict.fromkeys(("prefork", "processes"), "lockstep.worker.celery.broker.pools:Processes")
     assert ours == {"threads": "lockstep.worker.tasks.received:Threads", **processes}
 
 

@@ -9,16 +9,16 @@ import pytest
 import redis.asyncio
 from redis.sentinel import SentinelConnectionPool
 
-from lockstep.worker.connection import primary
-from lockstep.worker.connection.primary import MOST
-from lockstep.worker.redis_client import (
+from lockstep.worker.connection import (
     RETRIES,
     AsyncFoundPrimary,
     AsyncFoundTlsPrimary,
     async_client,
     client,
     impatient_client,
+    primary,
 )
+from lockstep.worker.connection.primary import MOST
 from lockstep.worker.settings import Settings
 
 URL = "://me:canary@a:5000,b/2?master=main&sentinel_username=watcher&sentinel_password=own"

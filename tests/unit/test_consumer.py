@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from celery.bootsteps import CLOSE, RUN  # type: ignore[attr-defined]
 
-from lockstep.worker.broker import pools
+from lockstep.worker.celery.broker import pools
 from lockstep.worker.tasks import received
 from tests.waiting import eventually
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from celery.worker import control
 
-from lockstep.worker.broker.control import LOOKS
 from lockstep.worker.celery import make_app
+from lockstep.worker.celery.broker.control import LOOKS
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks import tasks
 

@@ -14,9 +14,8 @@ from celery.worker.state import active_requests
 from kombu.exceptions import LimitExceeded, OperationalError
 from kombu.transport import virtual
 
-from lockstep.worker import messages
-from lockstep.worker.broker import links
-from lockstep.worker.celery import Lockstep, TaskName, make_app
+from lockstep.worker.celery import Lockstep, TaskName, make_app, messages
+from lockstep.worker.celery.broker import links
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.settings import Settings
@@ -172,7 +171,7 @@ def test_a_mistake_of_ours_is_not_taken_for_the_brokers(
     app: Lockstep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        type(app), "producer_pool", Broker(AttributeError("ours"), "lockstep.worker.messages")
+        type(app), "producer_pool", Broker(AttributeError("ours"), "lockstep.worker.celery.messages")
     )
     with pytest.raises(AttributeError, match="ours"):
         messages.publish_conclude(app, OPERATION, GROUP)

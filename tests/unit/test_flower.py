@@ -16,10 +16,10 @@ from flower import app, events  # type: ignore[import-untyped]
 from flower.views import monitor  # type: ignore[import-untyped]
 from tornado.options import options
 
+from lockstep.worker.connection import SKEW
 from lockstep.worker.monitoring import flower
 from lockstep.worker.monitoring.flower import CONFIGURATION, OPEN, plain, refusal, shown, sound
 from lockstep.worker.operation.names import describe
-from lockstep.worker.redis_client import SKEW
 from lockstep.worker.settings import Settings
 
 ROOT = Path(__file__).parents[2]

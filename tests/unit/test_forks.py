@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from lockstep.worker import forks, secrets
-from lockstep.worker.forks import renew_in_children
 from lockstep.worker.hosts import curl
 from lockstep.worker.inventory import LiveInventory
 from lockstep.worker.operation.model import HostName
+from lockstep.worker.process import forks, secrets
+from lockstep.worker.process.forks import renew_in_children
 from lockstep.worker.settings import Settings
 from tests.children import Forked, in_child
 from tests.serving import serving

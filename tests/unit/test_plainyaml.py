@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.plainyaml import DEEPEST, parse_plain
+from lockstep.worker.settings.plainyaml import DEEPEST, parse_plain
 
 SCALARS = (
     st.none()

@@ -13,8 +13,8 @@ import redis
 
 from lockstep.producer.doctor.facts import WORKER_CONNECTIONS
 from lockstep.worker.celery import PUBLISHING, make_app
+from lockstep.worker.connection import client
 from lockstep.worker.connection import primary as pools
-from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 from tests.unit.test_primary import Server, playing
 from tests.waiting import PATIENCE, eventually
@@ -111,7 +111,7 @@ def test_a_client_that_is_left_to_the_end_of_its_process_does_not_hold_it_up(ser
     """It is collected at exit, when no thread can be started any more."""
     code = (
         "from lockstep.worker.settings import Settings; import builtins\n"
-        "from lockstep.worker.redis_client import client\n"
+        "from lockstep.worker.connection import client\n"
         f"made = client(Settings(redis_url={server.url!r})); held = made.client()\n"
         "held.get('a'); builtins.kept = held\n"
     )

@@ -15,12 +15,11 @@ from redis.retry import Retry
 
 from lockstep import ClusterClient
 from lockstep.producer.doctor import Level
-from lockstep.worker.connection import primary
+from lockstep.worker.connection import RETRIES, AsyncPrimary, AsyncTlsPrimary, client, primary
 from lockstep.worker.connection.primary import WrongServer, is_about_server, judge
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.link import Link
-from lockstep.worker.redis_client import RETRIES, AsyncPrimary, AsyncTlsPrimary, client
 from lockstep.worker.settings import Settings
 
 GREETING: dict[str, str | int] = {

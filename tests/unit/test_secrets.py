@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from lockstep.worker import secrets
 from lockstep.worker.celery import make_app
 from lockstep.worker.hosts.client import authorization
 from lockstep.worker.operation.answer import Probed
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
-from lockstep.worker.secrets import Masking, Secret, know, mask, masked
+from lockstep.worker.process import secrets
+from lockstep.worker.process.secrets import Masking, Secret, know, mask, masked
 from lockstep.worker.settings import Settings, load_settings
 from tests.unit.client import URL, G, client
 

@@ -15,9 +15,9 @@ from typing import Any, cast
 
 import pytest
 
-from lockstep.worker import forks
 from lockstep.worker.monitoring import endpoint
 from lockstep.worker.monitoring.endpoint import MetricsRequest, MetricsServer
+from lockstep.worker.process import forks
 
 
 @contextmanager

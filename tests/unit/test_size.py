@@ -9,6 +9,9 @@ LONGEST = 300
 """Lines of a file."""
 MOST = 130
 """Python files of worker and producer together."""
+ENTRIES = 12
+"""Of a folder, without what every folder of code has."""
+EVERYWHERE = {"__init__.py", "__main__.py", "__pycache__", "py.typed"}
 
 
 def code(*folders: str) -> list[Path]:
@@ -27,3 +30,13 @@ def test_no_file_is_longer_than_can_be_read_at_once() -> None:
 
 def test_worker_and_producer_have_few_files() -> None:
     assert sum(path.suffix == ".py" for path in code("worker", "producer")) <= MOST
+
+
+def test_no_folder_holds_more_than_a_dozen_things() -> None:
+    folders = {path.parent for path in code("worker", "producer", "mock_api")}
+    entries = {
+        str(folder.relative_to(ROOT)): len({path.name for path in folder.iterdir()} - EVERYWHERE)
+        for folder in folders
+    }
+    assert len(entries) > 20
+    assert {folder: many for folder, many in entries.items() if many > ENTRIES} == {}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lockstep.worker.celery import make_app
-from lockstep.worker.messages import cut
+from lockstep.worker.celery.messages import cut
 from lockstep.worker.operation.model import HostName, OperationId
 from lockstep.worker.operation.names import describe
 from lockstep.worker.settings import Settings

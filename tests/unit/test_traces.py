@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from lockstep.worker.monitoring import tracing
 from lockstep.worker.monitoring.tracing import EXPORTER, RESULT, tracers, wanted
-from lockstep.worker.secrets import know
+from lockstep.worker.process.secrets import know
 
 
 @pytest.fixture(autouse=True)

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from celery.exceptions import InvalidTaskError
 
-from lockstep.worker.broker import pools
 from lockstep.worker.celery import WAIT, Lockstep, TaskName, make_app
+from lockstep.worker.celery.broker import pools
 from lockstep.worker.monitoring import heartbeat, metrics
 from lockstep.worker.monitoring.heartbeat import Heartbeat
 from lockstep.worker.monitoring.probe import EVERY, HealthFiles

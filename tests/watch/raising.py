@@ -16,12 +16,12 @@ from typing import Any
 
 from lockstep.producer import cli
 from lockstep.producer.client import client
-from lockstep.worker import secrets
 from lockstep.worker.celery import QUEUE_OF
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.answer import Request
 from lockstep.worker.operation.content import Id, Said
+from lockstep.worker.process import secrets
 from lockstep.worker.settings import load_settings
 
 FILE = "RAISE_WHILE"

@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, TaskName
+from lockstep.worker.connection import client
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Stage
 from lockstep.worker.operation.waves import Rollout
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.redis_client import client
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import PATIENCE, eventually
 from tests.watch.counted import WATCHING, Counted, Labels

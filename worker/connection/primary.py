@@ -26,8 +26,8 @@ import redis.sentinel
 from redis import exceptions
 from redis.driver_info import DriverInfo
 
-from lockstep.worker.connection.url import password_now
-from lockstep.worker.forks import renew_in_children
+from lockstep.worker.process.forks import renew_in_children
+from lockstep.worker.settings.redis_url import password_now
 
 logger = logging.getLogger(__name__)
 ASK_EVERY = 5.0

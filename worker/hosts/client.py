@@ -29,7 +29,7 @@ from lockstep.worker.operation.content import Id, Said, Shown
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId
 from lockstep.worker.operation.ports import Clock, Stopping
-from lockstep.worker.secrets import know
+from lockstep.worker.process.secrets import know
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:

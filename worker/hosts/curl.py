@@ -19,10 +19,10 @@ from typing import Any
 
 import pycurl
 
-from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.hosts.client import Call, Detail
 from lockstep.worker.hosts.transfer import Kept, Transfer
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble, Watched
+from lockstep.worker.process.forks import leave_to_parent, renew_in_children
 
 IDLE = 256
 """Connections kept open between calls: ten thousand hosts are not to be ten thousand sockets."""

@@ -15,7 +15,7 @@ import pycurl
 
 from lockstep.worker.hosts.client import HEADERS, UNTRUSTED, Call, Detail, NoTLS, no_tls, seconds_to_wait
 from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble, Watched
-from lockstep.worker.turns import Answer
+from lockstep.worker.process.greenlets import Answer
 
 IDLE_SECONDS = 30
 """A connection that was idle for longer is not used again: many servers close theirs after 60."""

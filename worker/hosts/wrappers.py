@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from lockstep.worker.environment import version_of
-from lockstep.worker.forks import renew_in_children
 from lockstep.worker.operation.answer import ProbeAnswer, Probed
 from lockstep.worker.operation.content import Effect, Flaw, Said, Shown, Sight
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Silence, spared_text
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.operation.ports import HostApi
+from lockstep.worker.process.forks import renew_in_children
+from lockstep.worker.settings.environment import version_of
 
 REPLACED = " to a token that was replaced meanwhile"
 

@@ -9,13 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from lockstep.worker.environment import read_text
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import LIMITS, Auth, Host, WriteLimit, parse_url
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.operation.names import MAX_LENGTH, is_plain_name, show
 from lockstep.worker.operation.waves import AT_ONCE, Pace, parse_health
 from lockstep.worker.settings import Settings
+from lockstep.worker.settings.environment import read_text
 
 _NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?", re.ASCII)
 FILES = ("ca_file", "cert_file", "key_file", "token_file")
@@ -73,7 +73,7 @@ def _names(url: str) -> tuple[str, str, str]:
 def _from_file(path: Path, longest: float) -> tuple[Iterator[Host], Pace, str]:
     noun = f"inventory {show(str(path))}"
     text = read_text(noun, path)
-    from lockstep.worker.plainyaml import parse_plain  # hosts named in LOCKSTEP_HOSTS need no YAML
+    from lockstep.worker.settings.plainyaml import parse_plain  # hosts named in LOCKSTEP_HOSTS need no YAML
 
     document = parse_plain(noun, text)
     given = document if isinstance(document, dict) else {"hosts": document}

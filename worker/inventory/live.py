@@ -13,15 +13,15 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import cast
 
-from lockstep.worker.environment import version_of
-from lockstep.worker.forks import renew_in_children
 from lockstep.worker.inventory.file import read_hosts
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import ALL_HOSTS, UNLIMITED, Host, WriteLimit
 from lockstep.worker.operation.model import HostName, HostRef
 from lockstep.worker.operation.names import named, show
 from lockstep.worker.operation.waves import AT_ONCE, Pace
+from lockstep.worker.process.forks import renew_in_children
 from lockstep.worker.settings import Settings
+from lockstep.worker.settings.environment import version_of
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the file; a look is one `stat`."""

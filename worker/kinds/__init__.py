@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lockstep.worker.environment import read_text, version_of
 from lockstep.worker.kinds.seal import Seal, SealKeys
 from lockstep.worker.operation.content import Content, Id, canonical
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import KIND, show
 from lockstep.worker.operation.thing import ABSENT, DEFINITION, MOST_KEPT, SECRET, Asked, Digest
+from lockstep.worker.settings.environment import read_text, version_of
 
 if TYPE_CHECKING:
     from lockstep.worker.kinds.kind import Kind, Verb

@@ -27,7 +27,7 @@ from lockstep.worker.operation.content import (
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import show
 from lockstep.worker.operation.thing import Shows
-from lockstep.worker.secrets import know
+from lockstep.worker.process.secrets import know
 
 Verb = Literal["look", "create", "update", "delete"]
 LONGEST_PART = 1024

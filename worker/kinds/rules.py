@@ -23,7 +23,7 @@ from lockstep.worker.kinds.file import (
 from lockstep.worker.operation.content import canonical
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import show
-from lockstep.worker.plainyaml import Place, parse_plain
+from lockstep.worker.settings.plainyaml import Place, parse_plain
 
 NEVER_SET = frozenset(
     (

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from lockstep.worker.operation.content import Content
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.secrets import know
+from lockstep.worker.process.secrets import know
 
 if TYPE_CHECKING:
     from lockstep.worker.kinds.kind import Kind

@@ -11,7 +11,7 @@ from lockstep.worker.kinds.expressions import BadExpression, Scope, expression, 
 from lockstep.worker.kinds.file import CLASSES, AnswerFile, KindFile, WriteFile
 from lockstep.worker.operation.answer import NoReply, Reply, Request, Trouble
 from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight
-from lockstep.worker.secrets import cut_out
+from lockstep.worker.process.secrets import cut_out
 
 LONGEST_WHY = 200
 """Characters of a host's own words that are kept."""

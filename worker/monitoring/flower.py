@@ -16,7 +16,7 @@ from socket import gethostname
 from typing import Any
 
 from lockstep.extras import complaint
-from lockstep.worker.redis_client import SKEW, clock_ahead, impatient_client
+from lockstep.worker.connection import SKEW, clock_ahead, impatient_client
 
 log = logging.getLogger("flower.events")
 PREFIX = "lockstep."

@@ -11,7 +11,7 @@ from logging import getLogger
 from tornado.options import options as chosen
 
 from lockstep.worker.monitoring.flower import refusal, shown
-from lockstep.worker.secrets import mask_logs
+from lockstep.worker.process.secrets import mask_logs
 
 refused = refusal(chosen.address, chosen.unix_socket, [*(chosen.basic_auth or []), chosen.auth], os.environ)
 if refused:

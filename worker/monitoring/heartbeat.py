@@ -21,10 +21,10 @@ from typing import Any
 from celery import Celery, bootsteps
 from celery.signals import worker_ready, worker_shutdown, worker_shutting_down
 
-from lockstep.worker import turns
 from lockstep.worker.monitoring.metrics import work
 from lockstep.worker.monitoring.probe import EVERY, HealthFiles
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.process import greenlets
 
 TELL = 10.0
 """Seconds for telling it: what cannot be told by then is not."""
@@ -48,7 +48,7 @@ def stacks() -> str:
     same: dict[str, list[str]] = defaultdict(list)
     for ident, frame in frames().items():
         same["".join(traceback.format_stack(frame))].append(names.get(ident, str(ident)))
-    for waiting in turns.stacks():
+    for waiting in greenlets.stacks():
         same[waiting].append("a step")
     told = sorted(same.items(), key=lambda stack: -len(stack[1]))
     return "\n".join(f"{len(threads)} × {', '.join(sorted(threads))}:\n{stack}" for stack, threads in told)

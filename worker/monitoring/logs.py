@@ -21,7 +21,7 @@ from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 
 from lockstep.worker.connection.primary import AWAY, OUT_OF_REACH
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.secrets import Masking
+from lockstep.worker.process.secrets import Masking
 
 ARGUMENTS = ("operation", "group", "host")
 Line = MutableMapping[str, Any]

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from lockstep.worker.forks import renew_in_children
 from lockstep.worker.monitoring.probe import EVERY
 from lockstep.worker.operation.answer import Carried
 from lockstep.worker.operation.model import Decision, Operation, OperationId, State
 from lockstep.worker.operation.waves import worked
+from lockstep.worker.process.forks import renew_in_children
 
 if TYPE_CHECKING:
     from lockstep.worker.monitoring.endpoint import Metrics

@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import TYPE_CHECKING, Any
 
 from lockstep.worker.operation.answer import Carried, Watched
-from lockstep.worker.secrets import mask, masked
+from lockstep.worker.process.secrets import mask, masked
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import ReadableSpan, TracerProvider

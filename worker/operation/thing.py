@@ -148,7 +148,7 @@ class ContentTransitions(Protocol):
         MISSED means look again, without a write. ABORTED if the operation is about something else.
         """
 
-    def restoring(
+    def restore(
         self,
         operation: OperationId,
         host: HostName,

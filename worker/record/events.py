@@ -12,12 +12,12 @@ from typing import Literal, NamedTuple, cast
 
 from redis.client import PubSub
 
-from lockstep.worker.forks import leave_to_parent
+from lockstep.worker.connection import GIVE_UP, async_client, impatient
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Operation, OperationId, Step
+from lockstep.worker.process.forks import leave_to_parent
 from lockstep.worker.record.causes import NO_REDIS
 from lockstep.worker.record.link import Link, unknown
-from lockstep.worker.redis_client import GIVE_UP, async_client, impatient
 from lockstep.worker.settings import Settings
 
 COALESCE = 0.05

@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import redis
 
+from lockstep.worker.connection import GIVE_UP, client, impatient_client
 from lockstep.worker.connection.primary import MOST
-from lockstep.worker.forks import leave_to_parent, renew_in_children
 from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
 from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
+from lockstep.worker.process.forks import leave_to_parent, renew_in_children
 from lockstep.worker.record.codec import operation_from
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.queries import UNREADABLE, RaisesOurs, WriteLimits
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.status import Clocks, Pauses, Silences, Stalls
-from lockstep.worker.redis_client import GIVE_UP, client, impatient_client
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:

@@ -40,11 +40,11 @@ from lockstep.worker.operation.transitions import (
     View,
 )
 from lockstep.worker.operation.waves import Gated, Health
+from lockstep.worker.process.secrets import mask
 from lockstep.worker.record.codec import progress_from, step_from
 from lockstep.worker.record.ends import RedisEnds
 from lockstep.worker.record.scripts import Argument
 from lockstep.worker.record.status import refused
-from lockstep.worker.secrets import mask
 
 
 def _payload(request: Request) -> str:
@@ -267,7 +267,7 @@ class RedisStore(RedisEnds):
         sent = (fingerprint, look.digest, look.shows, look.text, look.barred, attempt)
         return self._progress("shown", operation, host, *sent, *self._times, action, group, needs)
 
-    def restoring(
+    def restore(
         self,
         operation: OperationId,
         host: HostName,
@@ -279,7 +279,7 @@ class RedisStore(RedisEnds):
     ) -> Progress:
         like = "" if look.like_before is None else json.dumps(look.like_before)
         sent = (fingerprint, sent_at, open_before, look.digest, look.shows, like, look.text, attempt)
-        return self._progress("restoring", operation, host, *sent, *self._times)
+        return self._progress("restore", operation, host, *sent, *self._times)
 
     def resolve(self, operation: OperationId, host: HostName, who: str) -> Refused | None:
         return self._refused("resolve", operation, host, mask(who))

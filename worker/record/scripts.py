@@ -15,13 +15,13 @@ from typing import Any, cast
 import redis
 from redis.client import Pipeline
 
-from lockstep.worker.forks import renew_in_children
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
+from lockstep.worker.process.forks import renew_in_children
+from lockstep.worker.process.greenlets import Answer
 from lockstep.worker.record.causes import unavailable
 from lockstep.worker.record.keys import PARTS, Keys
 from lockstep.worker.record.queries import RaisesOurs
-from lockstep.worker.turns import Answer
 
 Argument = str | int | float
 Arguments = tuple[Argument, ...]
@@ -161,7 +161,7 @@ RECORDED = frozenset({"finish", "missed"})
 """Scripts that keep what a host said, and by that may decide: they run whether replicas follow or not."""
 CONFIRMED = RECORDED | {
     *("accept", "begin", "begin_undo", "claim", "cancel", "abandon"),
-    *("shown", "restoring", "resolve"),
+    *("shown", "restore", "resolve"),
 }
 """Scripts after which a host is written to, or somebody is told what holds. All others are found out again
 from the hosts if they are lost: a closed attempt is open again, and is settled again."""
@@ -294,5 +294,7 @@ class _Wire:
 
 
 def script(name: str) -> str:
-    """Return the text of a script in `lua/`."""
-    return (files("lockstep.worker.record") / "lua" / f"{name}.lua").read_text("utf-8")
+    """Return the text of a script, whichever folder of `lua/` it is in."""
+    folders = (files("lockstep.worker.record") / "lua").iterdir()
+    found = (folder / f"{name}.lua" for folder in folders)
+    return next(file for file in found if file.is_file()).read_text("utf-8")

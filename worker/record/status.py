@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import redis
 
+from lockstep.worker.connection import clock_ahead
 from lockstep.worker.operation.errors import HostPaused, RecordDamaged, StoreFull, StoreUnavailable
 from lockstep.worker.operation.host import Pause, Silence, refusal
 from lockstep.worker.operation.model import HostName, Millis
@@ -18,7 +19,6 @@ from lockstep.worker.operation.names import show
 from lockstep.worker.record.codec import WAVED, Fields, readable
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.queries import RaisesOurs, millis
-from lockstep.worker.redis_client import clock_ahead
 
 EVERY = 15.0
 """Seconds between two reports of a process."""

@@ -199,7 +199,7 @@ def restore(this: Viewed, order: Order) -> Result:
         raise Untold(f"{SEALED}: {error}") from None
     attempt = parts.clock.new_id()
     send_before = parts.clock.elapsed() + parts.send_within
-    came = parts.store.restoring(
+    came = parts.store.restore(
         this.operation,
         this.host,
         api.fingerprint,

@@ -21,19 +21,18 @@ from celery.signals import (
     worker_shutdown,
 )
 
-from lockstep.worker import broker
-from lockstep.worker.celery import Lockstep
+from lockstep.worker.celery import Lockstep, broker
+from lockstep.worker.connection import impatient
 from lockstep.worker.hosts import curl
 from lockstep.worker.inventory.live import load_inventory
 from lockstep.worker.monitoring import heartbeat, logs, metrics, tracing
 from lockstep.worker.monitoring.endpoint import Metrics
 from lockstep.worker.monitoring.heartbeat import watch_child
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.process.secrets import mask_logs
 from lockstep.worker.record.causes import cause_of
 from lockstep.worker.record.link import Link
 from lockstep.worker.record.queries import WriteLimits
-from lockstep.worker.redis_client import impatient
-from lockstep.worker.secrets import mask_logs
 from lockstep.worker.settings import load_settings
 from lockstep.worker.tasks import tasks
 from lockstep.worker.tasks.figures import FiguresReader

@@ -6,11 +6,11 @@ from collections.abc import Collection
 from typing import Any
 
 from lockstep.worker.celery import OPERATIONS, QUEUES, ROLLBACK
-from lockstep.worker.messages import hosts_per_task
+from lockstep.worker.celery.messages import hosts_per_task
+from lockstep.worker.connection import impatient
 from lockstep.worker.monitoring.endpoint import Figures
 from lockstep.worker.operation.model import Decision, Millis, OperationId, Stage
 from lockstep.worker.record.link import Link
-from lockstep.worker.redis_client import impatient
 from lockstep.worker.settings import Settings
 
 LOOKED_AT = 500

@@ -17,8 +17,8 @@ from celery.worker import consumer as untyped
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
-from lockstep.worker.broker.links import POISON, dropped
 from lockstep.worker.celery import WAIT, Lockstep, TaskName
+from lockstep.worker.celery.broker.links import POISON, dropped
 from lockstep.worker.operation.names import is_plain_name, is_subject
 
 CLOCKS_APART = 5.0

@@ -16,7 +16,7 @@ from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
 from structlog.contextvars import bound_contextvars
 
-from lockstep.worker.messages import TASKS_OF, publish_conclude, publish_next
+from lockstep.worker.celery.messages import TASKS_OF, publish_conclude, publish_next
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.metrics import work
 from lockstep.worker.operation.errors import (
@@ -30,11 +30,11 @@ from lockstep.worker.operation.model import GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import Stopping
 from lockstep.worker.operation.story import story
 from lockstep.worker.operation.transitions import Order, Phase
+from lockstep.worker.process.greenlets import side_by_side
 from lockstep.worker.record.queries import UNREADABLE
 from lockstep.worker.steps.apply import Next, Parts, Result
 from lockstep.worker.tasks.received import LeftToNewer
 from lockstep.worker.tasks.runtime import Runtime, runtime_of, stopping
-from lockstep.worker.turns import side_by_side
 
 Step = Callable[[Parts, OperationId, HostName, int], Result]
 """The last is how often this task has been run for it, from 1."""

@@ -17,7 +17,7 @@ from celery.signals import worker_init, worker_shutting_down
 from structlog.contextvars import bound_contextvars
 
 from lockstep.worker.celery import Lockstep
-from lockstep.worker.forks import leave_to_parent, renew_in_children
+from lockstep.worker.connection import impatient_client
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.hosts.wrappers import Breaker, SparedHost, TokenHost, WrappedHost
@@ -32,10 +32,10 @@ from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import HostApi, Store
 from lockstep.worker.operation.transitions import Order
+from lockstep.worker.process.forks import leave_to_parent, renew_in_children
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import connect
 from lockstep.worker.record.status import Silences
-from lockstep.worker.redis_client import impatient_client
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import Parts
 

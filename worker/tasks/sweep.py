@@ -10,7 +10,7 @@ from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
 
 from lockstep.worker.celery import QUEUES, TaskName
-from lockstep.worker.messages import publish_next
+from lockstep.worker.celery.messages import publish_next
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.metrics import work
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat

@@ -15,8 +15,8 @@ from celery.utils.log import get_task_logger
 from celery.worker.control import control_command, inspect_command
 
 from lockstep.worker.celery import ABOUT, TaskName
+from lockstep.worker.celery.messages import publish, publish_next, publish_patrol
 from lockstep.worker.kinds.seal import SealKeys
-from lockstep.worker.messages import publish, publish_next, publish_patrol
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.flower import CLOCK
 from lockstep.worker.operation.drift import Ends

@@ -12,10 +12,10 @@ import click
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.producer.cli.options import DEBUG, command, json_option
 from lockstep.producer.cli.output import answer, answer_json, answer_table, note
-from lockstep.worker.environment import read_text
 from lockstep.worker.operation.errors import InvalidInput, LockstepError
 from lockstep.worker.operation.host import Auth, Host, parse_url
 from lockstep.worker.operation.model import HostName
+from lockstep.worker.settings.environment import read_text
 
 if TYPE_CHECKING:
     from lockstep.worker.inventory import Inventory

@@ -7,6 +7,7 @@ import itertools
 import redis
 
 from lockstep.producer.client.operation import Operation
+from lockstep.worker.connection import client
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import NAMED_AFTER
@@ -23,7 +24,6 @@ from lockstep.worker.operation.thing import Digest, Look, Shows
 from lockstep.worker.operation.transitions import Forward, Miss
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import connect
-from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 from tests.waiting import eventually
 
@@ -125,7 +125,7 @@ class Hand:
         self.store.shown(*order, fingerprint, before, id_, operation.action, operation.group)
         self.store.finish(*order, id_, Effect.APPLIED, "204")
         self.store.shown(*order, fingerprint, theirs, next(self._ids), operation.action, operation.group)
-        came = self.store.restoring(*order, fingerprint, self.store.now(), 0, theirs, next(self._ids))
+        came = self.store.restore(*order, fingerprint, self.store.now(), 0, theirs, next(self._ids))
         assert came.next is Forward.PERSON
 
     def stall(self, operation: Operation, host: HostName) -> None:

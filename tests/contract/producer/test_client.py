@@ -8,7 +8,7 @@ import pytest
 import redis
 from kombu.exceptions import OperationalError
 
-import lockstep.worker.messages
+import lockstep.worker.celery.messages
 from lockstep import (
     ClusterClient,
     InvalidInput,
@@ -143,7 +143,7 @@ def test_an_operation_whose_tasks_cannot_be_sent_is_accepted_all_the_same(
     def refuse(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(lockstep.worker.messages, "publish", refuse)
+    monkeypatch.setattr(lockstep.worker.celery.messages, "publish", refuse)
 
     operation = cluster.create_group("team-a")
 

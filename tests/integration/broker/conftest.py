@@ -11,7 +11,7 @@ from kombu import Connection
 from kombu.transport.redis import Transport as Stock
 
 from lockstep.producer.stack.processes import RedisServer
-from lockstep.worker.broker.transport import Transport
+from lockstep.worker.celery.broker.transport import Transport
 from tests.integration.broker.readers import PREFIX, Open
 
 

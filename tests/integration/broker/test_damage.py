@@ -11,8 +11,8 @@ import pytest
 import redis
 from kombu import Consumer, Exchange, Queue
 
-from lockstep.worker.broker import links
-from lockstep.worker.broker.transport import Transport
+from lockstep.worker.celery.broker import links
+from lockstep.worker.celery.broker.transport import Transport
 from tests.integration.broker.readers import PREFIX, Open, Reader, noted, send
 from tests.waiting import eventually
 

@@ -19,9 +19,9 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport.redis import Transport as Stock
 
 from lockstep.producer.stack.processes import RedisServer
-from lockstep.worker.broker import links
-from lockstep.worker.broker.transport import Transport
 from lockstep.worker.celery import make_app
+from lockstep.worker.celery.broker import links
+from lockstep.worker.celery.broker.transport import Transport
 from lockstep.worker.settings import Settings
 from tests.integration.broker.readers import PREFIX, Open, Reader, noted, send, waiting
 

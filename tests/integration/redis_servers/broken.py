@@ -6,7 +6,7 @@ import redis
 from kombu.utils.json import dumps
 
 from lockstep.worker.celery import ROLLBACK
-from lockstep.worker.messages import publish
+from lockstep.worker.celery.messages import publish
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.record.keys import Keys

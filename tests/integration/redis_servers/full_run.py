@@ -20,12 +20,12 @@ from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, make_app
+from lockstep.worker.connection import client
 from lockstep.worker.kinds import kinds_of
 from lockstep.worker.operation.errors import RecordGone
 from lockstep.worker.operation.model import GroupId, Stage, State
 from lockstep.worker.record.link import Link
 from lockstep.worker.record.scripts import Replicas
-from lockstep.worker.redis_client import client
 from lockstep.worker.settings import Settings
 from tests.integration.redis_servers.broken import KEYS, break_the_record
 from tests.integration.redis_servers.recorder import Recorder

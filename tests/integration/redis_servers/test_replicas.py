@@ -11,7 +11,7 @@ from typing import TypeVar
 import pytest
 
 from lockstep.producer.stack.guard import Guard
-from lockstep.worker.messages import publish
+from lockstep.worker.celery.messages import publish
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import (

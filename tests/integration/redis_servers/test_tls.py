@@ -18,8 +18,8 @@ from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.discovery import StackError
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.ports import LOOPBACK, free_port
+from lockstep.worker.connection import async_client
 from lockstep.worker.operation.model import State
-from lockstep.worker.redis_client import async_client
 from tests.integration.redis_servers.certificates import Authority
 from tests.integration.redis_servers.servers import TlsServer
 from tests.integration.worker.harness import Bench

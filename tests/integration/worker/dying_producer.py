@@ -10,8 +10,8 @@ from typing import Any
 
 from celery.signals import before_task_publish
 
-from lockstep.worker import messages as workflow
 from lockstep.worker.celery import make_app
+from lockstep.worker.celery import messages as workflow
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.model import Action, GroupId, OperationId
 from lockstep.worker.operation.transitions import Claim, Phase, Request

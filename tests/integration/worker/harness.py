@@ -16,8 +16,8 @@ from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import MockCluster, RedisServer
 from lockstep.worker.celery import Lockstep, make_app
+from lockstep.worker.celery.messages import publish
 from lockstep.worker.inventory import Inventory, load_inventory
-from lockstep.worker.messages import publish
 from lockstep.worker.operation.model import Action, GroupId, HostName, Operation, OperationId, Step
 from lockstep.worker.operation.transitions import Accepted, Claim, Phase, Request
 from lockstep.worker.operation.waves import Rollout

@@ -6,14 +6,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lockstep.mock_api.history import Record as Entry
+from lockstep.worker.celery.messages import publish
+from lockstep.worker.connection import client
 from lockstep.worker.inventory import load_inventory
-from lockstep.worker.messages import publish
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import Action, GroupId, HostName, Operation, OperationId, State
 from lockstep.worker.operation.transitions import Accepted, Claim, Phase, Request
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.queries import WriteLimits
-from lockstep.worker.redis_client import client
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import redis
 
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
-from lockstep.worker.messages import publish, publish_conclude
+from lockstep.worker.celery.messages import publish, publish_conclude
+from lockstep.worker.connection import client
 from lockstep.worker.operation.model import Action, State
 from lockstep.worker.operation.transitions import Claim, Phase
-from lockstep.worker.redis_client import client
 from tests.integration.worker.harness import Bench
 from tests.waiting import eventually
 

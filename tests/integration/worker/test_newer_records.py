@@ -6,12 +6,12 @@ import pytest
 import redis
 
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
-from lockstep.worker.messages import publish, publish_conclude
+from lockstep.worker.celery.messages import publish, publish_conclude
+from lockstep.worker.connection import client
 from lockstep.worker.operation.model import Action, GroupId, OperationId, State
 from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.record.codec import FILLED
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.redis_client import client
 from tests.integration.worker.harness import BY_HAND, Bench
 from tests.waiting import eventually
 

@@ -19,10 +19,10 @@ from hypothesis import strategies as st
 
 from lockstep.producer.stack.child import Child
 from lockstep.worker.celery import OPERATIONS, QUEUE_OF, ROLLBACK, WAIT, TaskName
+from lockstep.worker.connection import client
 from lockstep.worker.operation.model import Action, GroupId, HostName, State
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import Link
-from lockstep.worker.redis_client import client
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import BY_HAND, Bench
 from tests.integration.worker.test_messages import celery_key

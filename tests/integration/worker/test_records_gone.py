@@ -16,10 +16,10 @@ from lockstep import ClusterClient, RecordGone
 from lockstep.producer.cli import main
 from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
-from lockstep.worker.messages import publish, publish_conclude
+from lockstep.worker.celery.messages import publish, publish_conclude
+from lockstep.worker.connection import client
 from lockstep.worker.operation.model import Action, OperationId, State
 from lockstep.worker.operation.transitions import Claim, Phase
-from lockstep.worker.redis_client import client
 from tests.contract.producer.conftest import Ran, Run
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually

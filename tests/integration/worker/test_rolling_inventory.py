@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from lockstep.producer.stack.child import Child
+from lockstep.worker.connection import client
 from lockstep.worker.inventory import Inventory, load_inventory
 from lockstep.worker.operation.model import Action, GroupId, Operation, OperationId, State
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.status import Clocks
-from lockstep.worker.redis_client import client
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 

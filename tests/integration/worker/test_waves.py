@@ -10,7 +10,7 @@ import pytest
 
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack.processes import RedisServer
-from lockstep.worker.messages import publish_next
+from lockstep.worker.celery.messages import publish_next
 from lockstep.worker.operation.model import Action, GroupId, OperationId, Stage, Standing, State
 from lockstep.worker.operation.transitions import Refused
 from lockstep.worker.operation.waves import Rollout

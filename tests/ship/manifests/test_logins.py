@@ -13,7 +13,7 @@ import pytest
 import redis
 
 from lockstep.producer.stack.ports import LOOPBACK
-from lockstep.worker.connection.url import read_address
+from lockstep.worker.settings.redis_url import read_address
 from tests.integration.redis_servers.servers import Guarded
 from tests.ship.rendered import COMPONENT, LOCAL, ROOT, Object, Rendered, render
 from tests.waiting import PATIENCE, eventually

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kombu.transport.virtual import Base64, Message
 
-from lockstep.worker.broker.links import POISON, deliverable
+from lockstep.worker.celery.broker.links import POISON, deliverable
 from lockstep.worker.tasks.received import unlike_ours
 from tests.unit.fuzz.test_fuzz import EXAMPLES
 from tests.unit.test_received import headers

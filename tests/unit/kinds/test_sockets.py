@@ -18,7 +18,7 @@ from lockstep.worker.operation.content import Effect, Sight
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Auth, Host
 from lockstep.worker.operation.model import AttemptId, HostName
-from lockstep.worker.secrets import mask
+from lockstep.worker.process.secrets import mask
 from lockstep.worker.settings import Settings
 from tests.unit.kinds.made import HOSTILE, kind_of, shipped, thing
 from tests.unit.raw_server import RawServer, serving

@@ -8,7 +8,7 @@ import pytest
 
 from lockstep.producer import discovery
 from lockstep.producer.discovery import RunningStack
-from lockstep.worker.secrets import Secret
+from lockstep.worker.process.secrets import Secret
 
 FOUND = RunningStack(
     pid=1,

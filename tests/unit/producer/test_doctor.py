@@ -19,9 +19,9 @@ from lockstep.producer.doctor.checks import (
     on_versions,
     on_work,
 )
+from lockstep.worker.connection import SKEW
 from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.record.status import HeldInventory, Stall
-from lockstep.worker.redis_client import SKEW
 from lockstep.worker.settings import Settings
 
 HERE = About("1.2.0", "5.7.0")

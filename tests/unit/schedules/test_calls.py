@@ -14,10 +14,10 @@ from typing import Any, cast
 
 import pytest
 
-from lockstep.worker import turns
 from lockstep.worker.connection import primary as pool
 from lockstep.worker.hosts import curl
 from lockstep.worker.operation.model import OperationId
+from lockstep.worker.process import greenlets
 from lockstep.worker.record import scripts
 from lockstep.worker.record.scripts import Arguments, Kind
 from tests.unit import schedules
@@ -156,7 +156,7 @@ def test_what_is_random_is_the_same_in_each_schedule_whoever_else_draws() -> Non
 
 @pytest.mark.parametrize(("callers", "interrupts"), [(2, False), (3, False), (2, True)])
 def test_gathered_calls_each_get_their_reply(callers: int, interrupts: bool) -> None:
-    tried = explore(asking(scripts.Batch, callers, interrupts=interrupts), [scripts, turns])
+    tried = explore(asking(scripts.Batch, callers, interrupts=interrupts), [scripts, greenlets])
     assert tried.complete >= 0
 
 

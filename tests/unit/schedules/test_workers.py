@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from celery.bootsteps import RUN  # type: ignore[attr-defined]
 
-from lockstep.worker import turns
-from lockstep.worker.broker import transport
+from lockstep.worker.celery.broker import transport
 from lockstep.worker.monitoring import heartbeat
 from lockstep.worker.monitoring.probe import HealthFiles
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.transitions import Order
+from lockstep.worker.process import greenlets
 from lockstep.worker.tasks import received, runtime
 from tests.unit.schedules import Check, Schedule, explore
 
@@ -208,8 +208,8 @@ def test_tasks_that_come_together_read_their_order_once(away: bool) -> None:
 @pytest.mark.parametrize("interrupts", [False, True])
 def test_no_step_is_begun_once_its_task_is_over_and_none_is_left_behind(interrupts: bool) -> None:
     def scenario(schedule: Schedule) -> Check:
-        places = threading_of(turns).Semaphore(2)
-        asked: list[turns.Answer[str]] = []
+        places = threading_of(greenlets).Semaphore(2)
+        asked: list[greenlets.Answer[str]] = []
         over: list[bool] = []
         begun: list[HostName] = []
         done: list[HostName] = []
@@ -219,7 +219,7 @@ def test_no_step_is_begun_once_its_task_is_over_and_none_is_left_behind(interrup
             begun.append(host)
             try:
                 for _ in range(2):
-                    asked.append(answer := turns.Answer[str]())
+                    asked.append(answer := greenlets.Answer[str]())
                     assert answer.wait() == "said"
                 done.append(host)
                 return "done"
@@ -228,7 +228,7 @@ def test_no_step_is_begun_once_its_task_is_over_and_none_is_left_behind(interrup
 
         def task() -> None:
             try:
-                turns.side_by_side([NODE1, NODE2, NODE3], step, lambda: True, places)
+                greenlets.side_by_side([NODE1, NODE2, NODE3], step, lambda: True, places)
             finally:
                 over.append(True)
 
@@ -246,4 +246,4 @@ def test_no_step_is_begun_once_its_task_is_over_and_none_is_left_behind(interrup
 
         return check
 
-    explore(scenario, [turns], departures=1 if interrupts else 2)
+    explore(scenario, [greenlets], departures=1 if interrupts else 2)

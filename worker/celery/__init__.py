@@ -16,11 +16,11 @@ from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
 
 from lockstep.extras import complaint
+from lockstep.worker.connection import sentinel_options, socket_options, tls_options
 from lockstep.worker.connection.primary import MOST
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import headers_for
-from lockstep.worker.redis_client import sentinel_options, socket_options, tls_options
-from lockstep.worker.secrets import print_masked
+from lockstep.worker.process.secrets import print_masked
 from lockstep.worker.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
@@ -106,9 +106,9 @@ class Lockstep(Celery):
     settings: Settings
     clocks: dict[str, int]
     """What this worker was told of the clocks of others: process -> the milliseconds that it is ahead."""
-    events_cls = "lockstep.worker.broker.links:Events"
-    control_cls = "lockstep.worker.broker.control:Control"
-    amqp_cls = "lockstep.worker.broker.control:Amqp"
+    events_cls = "lockstep.worker.celery.broker.links:Events"
+    control_cls = "lockstep.worker.celery.broker.control:Control"
+    amqp_cls = "lockstep.worker.celery.broker.control:Amqp"
 
     def _connection(self, url: Any, *args: Any, **options: Any) -> Any:
         kind = "lockstep-sentinel" if self.settings.address.master else "lockstep-redis"
@@ -117,7 +117,7 @@ class Lockstep(Celery):
 
     def _get_backend(self) -> Any:
         kind = "SentinelBackend" if self.settings.address.master else "Backend"
-        made = symbol_by_name(f"lockstep.worker.broker.links:{kind}")
+        made = symbol_by_name(f"lockstep.worker.celery.broker.links:{kind}")
         return made(app=self, url=self.settings.address.celery_url)
 
 
@@ -235,7 +235,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
                 ("patrol", TaskName.PATROL, settings.patrol_every),
             )
         },
-        "beat_scheduler": "lockstep.worker.broker.pools:Scheduler",
+        "beat_scheduler": "lockstep.worker.celery.broker.pools:Scheduler",
         "beat_max_loop_interval": settings.sweep_every,
         "timezone": "UTC",
     }
@@ -255,7 +255,7 @@ def __getattr__(name: str) -> Lockstep:
     except InvalidInput as error:  # Celery would print where it was raised
         raise SystemExit(f"lockstep: error: {error}") from None
     pools.ALIASES["threads"] = "lockstep.worker.tasks.received:Threads"
-    pools.ALIASES["prefork"] = pools.ALIASES["processes"] = "lockstep.worker.broker.pools:Processes"
+    pools.ALIASES["prefork"] = pools.ALIASES["processes"] = "lockstep.worker.celery.broker.pools:Processes"
     globals()["app"] = app
     return app
 

@@ -14,8 +14,8 @@ from kombu.transport import virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
-from lockstep.worker.broker import links
-from lockstep.worker.broker.links import dropped
+from lockstep.worker.celery.broker import links
+from lockstep.worker.celery.broker.links import dropped
 
 logger = get_logger(__name__)
 redis: Any = untyped
@@ -23,7 +23,7 @@ MOST = 64
 """Messages taken in one run of the script, so that Redis is not held up for long."""
 AWAY = 5.0
 """Seconds."""
-TAKE = (files("lockstep.worker.broker") / "take.lua").read_text("utf-8")
+TAKE = (files("lockstep.worker.celery.broker") / "take.lua").read_text("utf-8")
 
 
 class QoS(links.QoS):

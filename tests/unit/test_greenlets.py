@@ -7,8 +7,8 @@ from contextvars import ContextVar
 
 import pytest
 
-from lockstep.worker import turns
-from lockstep.worker.turns import Answer, side_by_side
+from lockstep.worker.process import greenlets
+from lockstep.worker.process.greenlets import Answer, side_by_side
 
 NAMES = tuple("abcdefgh")
 
@@ -154,7 +154,7 @@ def test_where_waiting_steps_are_can_be_told() -> None:
             waits_here(answers[0])
         else:
             try:
-                told.extend(turns.stacks())
+                told.extend(greenlets.stacks())
             finally:
                 answers[0].bring(None)
 

@@ -14,8 +14,8 @@ from celery.app import control as untyped_app
 from kombu import Connection, Exchange, Queue
 from kombu import pidbox as untyped
 
-from lockstep.worker.broker.links import POISON, dropped
-from lockstep.worker.secrets import masked
+from lockstep.worker.celery.broker.links import POISON, dropped
+from lockstep.worker.process.secrets import masked
 
 log = logging.getLogger(__name__)
 celery: Any = untyped_app

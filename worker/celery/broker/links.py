@@ -30,7 +30,7 @@ from lockstep.worker.connection.primary import (
     TlsPrimary,
     bounded,
 )
-from lockstep.worker.secrets import masked
+from lockstep.worker.process.secrets import masked
 
 redis: Any = untyped
 backends: Any = untyped_backends
@@ -297,4 +297,4 @@ class Dispatcher(dispatcher.EventDispatcher):  # type: ignore[misc]
 class Events(events.Events):  # type: ignore[misc]
     """What `app.events` is."""
 
-    dispatcher_cls = "lockstep.worker.broker.links:Dispatcher"
+    dispatcher_cls = "lockstep.worker.celery.broker.links:Dispatcher"

@@ -5,23 +5,30 @@ Where Compose or Docker mount secrets, a file there gives the setting that it is
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, fields
 from typing import Literal
 
-from lockstep.worker import environment
-from lockstep.worker.connection.url import Address, password_in, read_address, with_login
-from lockstep.worker.environment import AtOnce, Count, Password, Port, Rate, RedisUrl, Seconds, Share, Tries
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Backoff, Limits
-from lockstep.worker.secrets import Secret
+from lockstep.worker.process.secrets import Secret
+from lockstep.worker.settings import environment
+from lockstep.worker.settings.environment import (
+    AtOnce,
+    Count,
+    Password,
+    Port,
+    Rate,
+    RedisUrl,
+    Seconds,
+    Share,
+    Tries,
+)
+from lockstep.worker.settings.redis_url import Address, read_address, with_login
 
 PREFIX = environment.PREFIX
 SECRETS = "/run/secrets"
 """Holds for example `lockstep_redis_url`. A variable of the environment wins over a file."""
 HERE, NO_PASSWORD = Secret("redis://127.0.0.1:6379/0", whole=False), Secret("")
-PLAIN_PREFIX = re.compile(r"[A-Za-z0-9._:/-]{0,100}", re.ASCII)
-FILES = ("hosts_ca_file", "redis_ca_file", "redis_cert_file", "redis_key_file", "seal_key_file")
 CHORD_DISPATCH_LEASE = 21.0
 """Seconds for which Celery 5.7 holds the lease on dispatching a chord's body; not a setting of Celery."""
 
@@ -179,7 +186,7 @@ class Settings:
                 raise InvalidInput(f"{PREFIX}{name.upper()} is no setting; docs/settings.md lists them all")
             try:
                 # Defaults are the class' own: an object holds what was given, and nothing else.
-                vars(self)[name] = _checked(name, environment.value_of(TYPES[name], value))
+                vars(self)[name] = environment.value_of(name, TYPES[name], value)
             except ValueError as error:
                 raise InvalidInput(environment.one_line(name, value, str(error))) from None
         try:
@@ -225,12 +232,8 @@ class Settings:
     @property
     def address(self) -> Address:
         """Where Redis is, and who logs in."""
-        return with_login(
-            read_address(self.redis_url.reveal()),
-            self.redis_username,
-            self.redis_password,
-            self.redis_password_file,
-        )
+        login = self.redis_username, self.redis_password, self.redis_password_file
+        return with_login(read_address(self.redis_url.reveal()), *login)
 
     def at(self, redis_url: str) -> Settings:
         return self.but(redis_url=Secret(redis_url, whole=False))
@@ -280,19 +283,6 @@ def load_settings(**given: object) -> Settings:
     """Read settings from the environment, overridden by `given`; raise InvalidInput in one line."""
     environment.refuse_unknown(TYPES)
     return Settings(**given)
-
-
-def _checked(name: str, value: object) -> object:
-    if name == "redis_url" and isinstance(value, Secret):
-        read_address(value.reveal())
-    elif name == "key_prefix" and not PLAIN_PREFIX.fullmatch(str(value)):
-        # Redis takes channels for patterns, and kombu compares keys as bytes and as text.
-        raise ValueError("use up to 100 characters of A-Z a-z 0-9 . _ - : / in a key prefix, and no others")
-    elif name == "redis_password_file" and value:
-        password_in(environment.readable(str(value)))
-    elif name in FILES and value:
-        environment.readable(str(value))
-    return value
 
 
 def _ms(seconds: float) -> int:

@@ -24,10 +24,10 @@ def install(wanted: Literal["own", "stock"]) -> bool:
 
     False, and a line in the log, if kombu's own is wanted, or if this is a kombu that it was not tested with.
     """
-    from lockstep.worker.broker.links import QoS, register
+    from lockstep.worker.celery.broker.links import QoS, register
 
     if wanted == "own" and version("kombu") in TESTED:
-        register("lockstep.worker.broker.transport")
+        register("lockstep.worker.celery.broker.transport")
         return True
     QoS.gives_back = True
     why = "LOCKSTEP_BROKER=stock" if wanted == "stock" else f"not tested with kombu {version('kombu')}"

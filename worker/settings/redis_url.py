@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, quote, unquote, urlsplit
 
-from lockstep.worker.secrets import Secret
+from lockstep.worker.process.secrets import Secret
 
 SERVERS, SENTINELS = ("redis", "rediss"), ("sentinel", "sentinels")
 PORT = 6379

@@ -1,4 +1,4 @@
--- restoring: record what a look showed of a thing with content after the decision to roll back, and open an attempt of
+-- restore: record what a look showed of a thing with content after the decision to roll back, and open an attempt of
 -- the inverse if what it shows is ours.
 -- ARGV  3 host, 4 its URL's fingerprint, 5 the store's time before the look was sent, 6 attempts open then, 7 what it
 --       shows: a digest, or absent, 8 how that stands to the target (target | like | other), 9 fields that differ from

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import quote, quote_plus
 
-from lockstep.worker.forks import renew_in_children
+from lockstep.worker.process.forks import renew_in_children
 
 HIDDEN = "…"
 SHORTEST = 6

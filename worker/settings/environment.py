@@ -9,13 +9,15 @@ from collections.abc import Callable, Iterable
 from math import inf
 from pathlib import Path
 
-from lockstep.worker.connection.url import without_password
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import MOST_AT_ONCE
 from lockstep.worker.operation.names import show
-from lockstep.worker.secrets import Secret
+from lockstep.worker.process.secrets import Secret
+from lockstep.worker.settings.redis_url import password_in, read_address, without_password
 
 PREFIX = "LOCKSTEP_"
+PLAIN_PREFIX = re.compile(r"[A-Za-z0-9._:/-]{0,100}", re.ASCII)
+FILES = ("hosts_ca_file", "redis_ca_file", "redis_cert_file", "redis_key_file", "seal_key_file")
 SERVICE_LINK = re.compile(r"(tcp|udp|sctp)://\S*", re.ASCII)
 SERVICE_LINKS = re.compile(
     rf"{PREFIX}(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)",
@@ -44,8 +46,22 @@ NUMBERS: dict[str, tuple[type[float], Callable[[float], bool], str]] = {
 }
 
 
-def value_of(kind: str, value: object) -> object:
+def value_of(name: str, kind: str, given: object) -> object:
     """Return a setting of a kind, which is its annotation. Raises ValueError with the rule that it breaks."""
+    value = _of_kind(kind, given)
+    if name == "redis_url" and isinstance(value, Secret):
+        read_address(value.reveal())
+    elif name == "key_prefix" and not PLAIN_PREFIX.fullmatch(str(value)):
+        # Redis takes channels for patterns, and kombu compares keys as bytes and as text.
+        raise ValueError("use up to 100 characters of A-Z a-z 0-9 . _ - : / in a key prefix, and no others")
+    elif name == "redis_password_file" and value:
+        password_in(readable(str(value)))
+    elif name in FILES and value:
+        readable(str(value))
+    return value
+
+
+def _of_kind(kind: str, value: object) -> object:
     if value is None and kind.endswith(" | None"):
         return None
     if number := NUMBERS.get(kind.removesuffix(" | None")):
