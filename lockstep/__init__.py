@@ -38,8 +38,7 @@ if TYPE_CHECKING:
         WaitTimeout,
     )
     from lockstep.worker.operation.host import Host, Pause
-    from lockstep.worker.operation.model import Action, Outcome, Presence, State, Step, Undo
-    from lockstep.worker.operation.model import Operation as Status
+    from lockstep.worker.operation.model import Action, Outcome, Presence, State, Status, Step, Undo
     from lockstep.worker.operation.story import HostResult, Result
     from lockstep.worker.operation.waves import Pace
     from lockstep.worker.settings import Settings, load_settings
@@ -113,7 +112,7 @@ def __getattr__(name: str) -> object:
     if why := hidden():
         raise ImportError(why)
     module = import_module(_HOMES.get(name, "lockstep.worker.operation.errors"))
-    value: object = getattr(module, "Operation" if name == "Status" else name)
+    value: object = getattr(module, name)
     globals()[name] = value
     return value
 

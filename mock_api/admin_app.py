@@ -16,7 +16,7 @@ from lockstep.mock_api.admin import NodeInfo
 from lockstep.mock_api.app import documented
 from lockstep.mock_api.cluster import Cluster, Member
 from lockstep.mock_api.faults import Armed, Latency, Rule, explain
-from lockstep.mock_api.history import End, Record
+from lockstep.mock_api.history import CallEnd, Record
 from lockstep.mock_api.node import GroupBody, Manners
 
 HISTORY_CHUNK = 500
@@ -135,7 +135,7 @@ def admin_app(cluster: Cluster) -> FastAPI:
         node = chosen(name)[0].node
         record = cluster.history.open(name, method, group, actor="admin", body=body)
         answer = node.plant(record, body)
-        cluster.history.close(record, End.ANSWERED, answer.status)
+        cluster.history.close(record, CallEnd.ANSWERED, answer.status)
         if answer.status != 200:
             raise HTTPException(answer.status, f'group "{group}" is not on {name}')
         return answer.body

@@ -16,10 +16,10 @@ from pydantic import JsonValue
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from lockstep.mock_api.faults import Draw, Form, Kind, Method, Rule, Script, script
-from lockstep.mock_api.history import End, History, Record
+from lockstep.mock_api.faults import Draw, FaultKind, Form, Method, Rule, Script, script
+from lockstep.mock_api.history import CallEnd, History, Record
 from lockstep.mock_api.node import MALFORMED, Answer, GroupBody, Node, problem
-from lockstep.mock_api.play import Call
+from lockstep.mock_api.play import PlayedCall
 
 logger = logging.getLogger(__name__)
 
@@ -68,12 +68,12 @@ class CallHandler:
             raw = await request.body()
         except ClientDisconnect:
             return NOBODY_THERE
-        body: GroupBody | Call = {}
+        body: GroupBody | PlayedCall = {}
         sent: JsonValue = None
         if method is None:
             assert self.node.things is not None
             path, query = request.scope["raw_path"].decode("ascii"), request.url.query
-            call = Call(request.method, path, query, raw.decode("utf-8", "replace"))
+            call = PlayedCall(request.method, path, query, raw.decode("utf-8", "replace"))
             thing, writes = self.node.things.about(call)
             method = Method.GET if not writes else Method.DELETE if call.method == "DELETE" else Method.POST
             group, body, sent = thing or path, call, call.body[:1000] or None
@@ -88,7 +88,7 @@ class CallHandler:
         land = partial(self._land, record, method, body)
         if draw.rule is None and not draw.delay:
             answer = land()
-            self._history.close(record, End.ANSWERED, answer.status)
+            self._history.close(record, CallEnd.ANSWERED, answer.status)
             return rendered(answer)
         return await self._play(request, record, land, draw)
 
@@ -118,21 +118,21 @@ class CallHandler:
             left = await left_within(request, due)
             answer = None if left else await landed
             if answer is None or await left_within(request, course.answers_after):
-                self._history.close(record, End.LEFT)
+                self._history.close(record, CallEnd.LEFT)
                 return NOBODY_THERE
         finally:
             if call.landing is None:
                 self._unfinished.discard(call)
         if course.form is Form.RESET:
-            self._history.close(record, End.RESET)
+            self._history.close(record, CallEnd.RESET)
             reset(call.transport)
             await asyncio.sleep(0)
             return NOBODY_THERE
         response = shaped(answer, course, draw.rule, record)
-        self._history.close(record, End.ANSWERED, response.status_code)
+        self._history.close(record, CallEnd.ANSWERED, response.status_code)
         return response
 
-    def _land(self, record: Record, method: Method, body: GroupBody | Call) -> Answer:
+    def _land(self, record: Record, method: Method, body: GroupBody | PlayedCall) -> Answer:
         if record.group is None or (method is not Method.GET and not body):
             return problem(400, MALFORMED)
         try:
@@ -179,11 +179,11 @@ def shaped(answer: Answer, course: Script, rule: Rule | None, record: Record) ->
         return rendered(answer)
     status = course.status
     phrase = HTTPStatus(status).phrase if status in set(HTTPStatus) else "Fault"
-    own = rule.kind is Kind.ANSWER
+    own = rule.kind is FaultKind.ANSWER
     response = rendered(Answer(status, rule.body) if own else problem(status, f"{phrase} ({rule.kind})"))
-    if rule.kind is Kind.THROTTLE:
+    if rule.kind is FaultKind.THROTTLE:
         response.headers["retry-after"] = str(1 if rule.retry_after is None else rule.retry_after)
-    if rule.kind is Kind.REDIRECT:
+    if rule.kind is FaultKind.REDIRECT:
         response.headers["location"] = rule.location or "/elsewhere/"
     return response
 

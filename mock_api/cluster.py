@@ -15,7 +15,7 @@ from uvicorn.server import ServerState
 
 from lockstep.mock_api.app import node_app, played_app
 from lockstep.mock_api.calls import CallHandler, reset
-from lockstep.mock_api.faults import NODE_LEVEL, InputError, Kind, Rule
+from lockstep.mock_api.faults import NODE_LEVEL, FaultKind, InputError, Rule
 from lockstep.mock_api.history import History
 from lockstep.mock_api.node import Manners, Node
 from lockstep.worker.kinds.kind import Kind as Played
@@ -160,9 +160,9 @@ class Member:
         rules = [rule for rule in rules if rule.node in (None, self.name)]
         self.node.plan.replace((rule for rule in rules if rule.kind not in NODE_LEVEL), keep=keep)
         for rule in rules:
-            if rule.kind is Kind.DOWN:
+            if rule.kind is FaultKind.DOWN:
                 self.down(rule.seconds)
-            elif rule.kind is Kind.LATENCY:
+            elif rule.kind is FaultKind.LATENCY:
                 self.node.plan.latency = rule.latency
 
     def _stay(self) -> None:

@@ -99,7 +99,7 @@ class Script:
     """Which parameters a rule that asks for it may have."""
 
 
-class Kind(StrEnum):
+class FaultKind(StrEnum):
     """What goes wrong. `down` and `latency` concern the whole node; every other kind one call."""
 
     _value_: str
@@ -130,10 +130,10 @@ class Kind(StrEnum):
     LATENCY = "latency", Script(Form.REAL, takes=("latency",))
 
 
-NODE_LEVEL = frozenset({Kind.DOWN, Kind.LATENCY})
+NODE_LEVEL = frozenset({FaultKind.DOWN, FaultKind.LATENCY})
 FILTERS = frozenset({"probability", "methods", "group", "times", "after"})
 # A rule of these kinds that names no methods is about writes: "refuse this group" must not blind a GET to it.
-WRITES_ONLY = frozenset({Kind.DELAYED, Kind.IGNORE, Kind.REWRITE, Kind.REFUSE})
+WRITES_ONLY = frozenset({FaultKind.DELAYED, FaultKind.IGNORE, FaultKind.REWRITE, FaultKind.REFUSE})
 
 
 class Rule(BaseModel):
@@ -141,7 +141,7 @@ class Rule(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    kind: Kind
+    kind: FaultKind
     node: str | None = None
     """Only this node; absent: every node the rule is given to."""
     probability: float = Field(default=1.0, ge=0, le=1)
@@ -176,9 +176,9 @@ class Rule(BaseModel):
             takes |= FILTERS
         for other in sorted(self.model_fields_set - takes):
             raise ValueError(f'"{other}" does not go with {self.kind}; it takes {", ".join(sorted(takes))}')
-        if self.kind is Kind.DELAYED and self.seconds is None:
+        if self.kind is FaultKind.DELAYED and self.seconds is None:
             raise ValueError('delayed needs "seconds", how late the effect comes')
-        if self.kind is Kind.LATENCY and self.latency is None:
+        if self.kind is FaultKind.LATENCY and self.latency is None:
             raise ValueError('latency needs "latency", such as {"fixed": 20}')
         return self
 
@@ -198,9 +198,9 @@ def script(rule: Rule | None) -> Script:
     if rule is None:
         return Script()
     course = replace(rule.kind.course, status=rule.status or rule.kind.course.status)
-    if rule.kind in (Kind.HANG_BEFORE, Kind.HANG_AFTER):
+    if rule.kind in (FaultKind.HANG_BEFORE, FaultKind.HANG_AFTER):
         return replace(course, answers_after=rule.seconds)
-    if rule.kind is Kind.DELAYED:
+    if rule.kind is FaultKind.DELAYED:
         return replace(course, lands_after=rule.seconds or 0.0, answers_after=0.0 if rule.answers else None)
     return course
 
@@ -220,7 +220,7 @@ class Draw:
     delay: float
 
 
-class Plan:
+class FaultPlan:
     """The rules and the die of one node.
 
     Every call draws exactly two numbers, one to choose a fault and one for the latency, from a generator
@@ -275,7 +275,7 @@ def explain(error: Mapping[str, object]) -> str:
     value = json.dumps(error.get("input"), default=str)
     match error["type"]:
         case "missing":
-            return f'"{where}" is missing from {value}; kinds: {", ".join(Kind)}'
+            return f'"{where}" is missing from {value}; kinds: {", ".join(FaultKind)}'
         case "extra_forbidden":
             return f'"{where}" is not known; the fields of a rule: {", ".join(Rule.model_fields)}'
         case "value_error":

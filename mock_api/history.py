@@ -31,12 +31,12 @@ LIMIT = 200_000
 """Records kept in memory, the oldest dropped first: about 100 MB, hours of a busy cluster."""
 
 
-class Presence(StrEnum):
+class GroupPresence(StrEnum):
     ABSENT = "absent"
     PRESENT = "present"
 
 
-class End(StrEnum):
+class CallEnd(StrEnum):
     """How a request ended; `left`: its connection did first, by the client or as the node went down."""
 
     ANSWERED = "answered"
@@ -59,14 +59,14 @@ class Record:
     fault: str | None = None
     effect_at: float | None = None
     effect_seq: int | None = None
-    before: Presence | None = None
-    after: Presence | None = None
+    before: GroupPresence | None = None
+    after: GroupPresence | None = None
     holds: JsonValue = None
     """The fields of a thing of a kind from now on."""
     status: int | None = None
     answered_at: float | None = None
     ended_at: float | None = None
-    end: End | None = None
+    end: CallEnd | None = None
 
     def request(self) -> dict[str, JsonValue]:
         return {"line": "request", **{name: getattr(self, name) for name in FIELDS}}
@@ -128,10 +128,10 @@ class History:
         self._records.append(record)
         return record
 
-    def close(self, record: Record, end: End, status: int | None = None) -> None:
+    def close(self, record: Record, end: CallEnd, status: int | None = None) -> None:
         """End a request: answered with a status, reset by us, or left by its client."""
         record.end, record.status, record.ended_at = end, status, time.time()
-        record.answered_at = record.ended_at if end is End.ANSWERED else None
+        record.answered_at = record.ended_at if end is CallEnd.ANSWERED else None
         if self._file is not None and record.seq >= self._oldest_live:
             self.write(record.request())
 

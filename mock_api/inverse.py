@@ -17,7 +17,7 @@ Bound = dict[str, dict[str, Any]]
 """What a request gives, by what expressions call it."""
 
 
-class Other(Exception):
+class Mismatch(Exception):
     """A request is not that of this verb."""
 
 
@@ -36,7 +36,7 @@ def read_backwards(template: Any, given: Any, bound: Bound) -> None:
         case _ if template == given and not isinstance(template, dict | list):
             pass
         case _:
-            raise Other
+            raise Mismatch
 
 
 def _lifted(tree: Any) -> Any:
@@ -55,7 +55,7 @@ def unify(tree: Any, given: Any, bound: Bound) -> None:
     match tree["type"], tree.get("value"):
         case "literal", value:
             if value != given:
-                raise Other
+                raise Mismatch
         case "field", "version" | "address" as name:
             bound["asked"][name] = given
         case "field", ("content" | "kept" | "secret") as name if isinstance(given, dict):
@@ -71,7 +71,7 @@ def unify(tree: Any, given: Any, bound: Bound) -> None:
         case "function_expression", "concat" if isinstance(given, str):
             head = children[0]["value"] if children[0]["type"] == "literal" else ""
             if len(children) != 2 or not given.startswith(head):
-                raise Other
+                raise Mismatch
             unify(children[1], given[len(head) :], bound)
         case "function_expression", "if":
             unify(children[2], given, bound)
@@ -82,14 +82,14 @@ def unify(tree: Any, given: Any, bound: Bound) -> None:
         case "projection", _ if children[1]["type"] == "identity":
             unify(children[0], given, bound)
         case _:
-            raise Other
+            raise Mismatch
 
 
 def _of_item(tree: Any, given: Any) -> Any:
     for pair in tree["children"]:
         if pair["children"][0]["type"] == "current":
             return given[pair["value"]]
-    raise Other
+    raise Mismatch
 
 
 def value_of(tree: Any, root: Mapping[str, Any]) -> Any:

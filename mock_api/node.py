@@ -11,10 +11,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from lockstep.mock_api.faults import InputError, Method, Plan
-from lockstep.mock_api.faults import Kind as Fault
-from lockstep.mock_api.history import History, Presence, Record
-from lockstep.mock_api.play import Call, Things
+from lockstep.mock_api.faults import FaultKind, FaultPlan, InputError, Method
+from lockstep.mock_api.history import GroupPresence, History, Record
+from lockstep.mock_api.play import PlayedCall, Things
 from lockstep.worker.kinds.kind import Kind
 
 GroupBody = dict[str, JsonValue]
@@ -89,7 +88,7 @@ class Node:
         kind: Kind | None = None,
     ) -> None:
         self.name = name
-        self.plan = Plan(seed, name)
+        self.plan = FaultPlan(seed, name)
         self.manners = manners or Manners()
         self._history = history
         self._state = state
@@ -100,16 +99,16 @@ class Node:
             # Killed between saving the groups and writing the line: write it now.
             history.write(last)
 
-    def land(self, record: Record, method: Method, body: GroupBody | Call) -> Answer:
+    def land(self, record: Record, method: Method, body: GroupBody | PlayedCall) -> Answer:
         """Carry out one call, changing the groups and the record. Raises OSError, changing nothing."""
         group = record.group or ""
         held = self.groups.get(group)
-        record.before = record.after = Presence.PRESENT if held is not None else Presence.ABSENT
-        if isinstance(body, Call):
+        record.before = record.after = GroupPresence.PRESENT if held is not None else GroupPresence.ABSENT
+        if isinstance(body, PlayedCall):
             assert self.things is not None
             status, said, thing, now = self.things.land(body)
             if thing is not None:
-                if now and record.fault == Fault.REWRITE:
+                if now and record.fault == FaultKind.REWRITE:
                     now = {**now, "fields": self.things.player.rewritten(now["fields"])}
                 record.holds = now["fields"] if now else None
                 self._change(record, thing, now or None)
@@ -134,7 +133,7 @@ class Node:
         group = record.group or ""
         if self.things and body and (made := self.things.planted(group, body)):
             record.holds, body = made["fields"], made
-        record.before = record.after = Presence.PRESENT if group in self.groups else Presence.ABSENT
+        record.before = record.after = GroupPresence.PRESENT if group in self.groups else GroupPresence.ABSENT
         if body is None and group not in self.groups:
             return problem(404, f'group "{group}" is not on {self.name}')
         self._change(record, group, body)
@@ -157,12 +156,12 @@ class Node:
             draft.replace(self._state)
 
     def _change(self, record: Record, group: str, body: GroupBody | None) -> None:
-        if record.fault == Fault.IGNORE:
+        if record.fault == FaultKind.IGNORE:
             return
         held = self.groups.get(group)
         self._put(group, body)
         record.effect_seq, record.effect_at = self._effects + 1, time.time()
-        record.after = Presence.ABSENT if body is None else Presence.PRESENT
+        record.after = GroupPresence.ABSENT if body is None else GroupPresence.PRESENT
         try:
             self._save(self._effects + 1, record.effect())
         except OSError:

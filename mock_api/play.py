@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from lockstep.mock_api.faults import InputError
-from lockstep.mock_api.inverse import Bound, Other, fit, merge, put, read_backwards, unify, value_of
+from lockstep.mock_api.inverse import Bound, Mismatch, fit, merge, put, read_backwards, unify, value_of
 from lockstep.worker.kinds.expressions import Expression
 from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.errors import InvalidInput
@@ -23,7 +23,7 @@ VERBS = ("create", "update", "delete")
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class PlayedCall:
     method: str
     path: str
     query: str
@@ -55,34 +55,34 @@ class Player:
         except (InputError, InvalidInput) as error:
             raise InputError(f"kind {kind.name} cannot be played: {error}") from None
 
-    def read(self, call: Call, held: Mapping[str, Mapping[str, Any]]) -> Found | None:
+    def read(self, call: PlayedCall, held: Mapping[str, Mapping[str, Any]]) -> Found | None:
         """Return the verb of a request; of two that are the same, create is for what is not there."""
         uids = {str(each["uid"]): thing for thing, each in held.items()}
         found = []
         for verb in ("look", *VERBS):
             if verb in self._paths:
-                with suppress(Other):
+                with suppress(Mismatch):
                     found.append(self._as(verb, call, uids))
         if len(found) > 1 and found[0].thing in held:
             del found[0]
         return found[0] if found else None
 
-    def is_witness(self, call: Call) -> bool:
+    def is_witness(self, call: PlayedCall) -> bool:
         witness = self._file.look.witness
         if witness is None or call.method != "GET":
             return False
         return _pattern(witness.partition(" ")[2]).fullmatch(call.path) is not None
 
-    def _as(self, verb: str, call: Call, uids: Mapping[str, str]) -> Found:
+    def _as(self, verb: str, call: PlayedCall, uids: Mapping[str, str]) -> Found:
         method, pattern = self._paths[verb]
         matched = pattern.fullmatch(call.path)
         if call.method != method or matched is None:
-            raise Other
+            raise Mismatch
         bound: Bound = {"id": {}, "content": {}, "secret": {}, "kept": {}, "asked": {}}
         for name, value in matched.groupdict().items():
             if name == "address":
                 if unquote(value) not in uids:
-                    raise Other
+                    raise Mismatch
                 bound["id"] |= self.kind.parse(uids[unquote(value)]).parts
             else:
                 bound["id"][name] = unquote(value)
@@ -92,7 +92,7 @@ class Player:
         try:
             return Found(verb, self.kind.named(bound["id"]).text, bound)
         except (InvalidInput, KeyError):
-            raise Other from None
+            raise Mismatch from None
 
     def _read_body(self, verb: str, request: Any, body: str, bound: Bound) -> None:
         if request.form is not None:
@@ -210,7 +210,7 @@ class Things:
         self._number += 1
         return self.player.made({}, {"content": {**body}}, self._number)
 
-    def land(self, call: Call) -> tuple[int, Any, str | None, dict[str, Any] | None]:
+    def land(self, call: PlayedCall) -> tuple[int, Any, str | None, dict[str, Any] | None]:
         """Return status and body, and which thing holds what from now on: None for none, and for nothing."""
         if self.player.is_witness(call):
             return 200, {}, None, None
@@ -230,7 +230,7 @@ class Things:
         self._number += 1
         return status, body, found.thing, self.player.made(held or {}, found.bound, self._number)
 
-    def about(self, call: Call) -> tuple[str | None, bool]:
+    def about(self, call: PlayedCall) -> tuple[str | None, bool]:
         """Tell which thing a request is about, and whether it writes."""
         found = None if self.player.is_witness(call) else self.player.read(call, self._own)
         return (None, False) if found is None else (found.thing, found.verb != "look")
@@ -247,4 +247,4 @@ def _json(body: str) -> Any:
     try:
         return json.loads(body or "{}")
     except ValueError:
-        raise Other from None
+        raise Mismatch from None

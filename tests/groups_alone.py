@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lockstep.worker.operation.content import Said, Shown
+from lockstep.worker.operation.content import Shown, WriteAnswer
 
 
 class GroupsAlone:
@@ -14,6 +14,6 @@ class GroupsAlone:
         """Know no thing."""
         raise AssertionError("it knows groups alone")
 
-    def send(self, *_: Any) -> Said:
+    def send(self, *_: Any) -> WriteAnswer:
         """Know no thing."""
         raise AssertionError("it knows groups alone")

@@ -60,7 +60,7 @@ def main() -> int:
     return 1 if short else 0
 
 
-def measure(percent: int, given: argparse.Namespace) -> list[model.Operation]:
+def measure(percent: int, given: argparse.Namespace) -> list[model.Status]:
     """Return what became of each operation while so many percent of all calls failed."""
     names = [f"g{n}" for n in range(given.operations)]
     with (

@@ -15,7 +15,7 @@ import click
 
 from lockstep.producer.operators.history import Event
 from lockstep.worker.operation.errors import RecordGone, StoreUnavailable
-from lockstep.worker.operation.model import Millis, Operation, Standing, State, Step
+from lockstep.worker.operation.model import Millis, RolloutState, State, Status, Step
 from lockstep.worker.operation.story import host_result
 from lockstep.worker.process.secrets import mask
 
@@ -36,7 +36,7 @@ def document(of: object, names: str) -> dict[str, object]:
     return {name: moment(value) if name in MOMENTS else value for name, value in values.items()}
 
 
-def operation_document(operation: Operation) -> dict[str, object]:
+def operation_document(operation: Status) -> dict[str, object]:
     """Return an operation without its hosts."""
     return {
         **document(operation, "id group action verb state"),
@@ -47,7 +47,7 @@ def operation_document(operation: Operation) -> dict[str, object]:
     }
 
 
-def _waves(standing: Standing) -> dict[str, object]:
+def _waves(standing: RolloutState) -> dict[str, object]:
     return {
         **document(standing, "wave waves stage bake_until expires_at"),
         "hold": standing.hold and document(standing.hold, "number who why since until"),
@@ -55,7 +55,7 @@ def _waves(standing: Standing) -> dict[str, object]:
     }
 
 
-def full_document(operation: Operation, steps: Iterable[Step]) -> dict[str, object]:
+def full_document(operation: Status, steps: Iterable[Step]) -> dict[str, object]:
     """Return an operation with its hosts."""
     return {**operation_document(operation), "hosts": [_host(operation, step) for step in steps]}
 
@@ -89,7 +89,7 @@ def moment(at: Millis | None) -> str | None:
     return text.replace("+00:00", "Z")
 
 
-def _host(operation: Operation, step: Step) -> dict[str, object]:
+def _host(operation: Status, step: Step) -> dict[str, object]:
     host = host_result(operation, step)
     return {
         **document(host, "host before outcome undo attempts reason due_at lost_fields"),

@@ -14,7 +14,7 @@ from lockstep.producer.cli.output import printable
 from lockstep.producer.cli.text import event_row, host_row, host_table, standing
 from lockstep.producer.operators.history import MEANINGS, last_moment, timeline
 from lockstep.worker.operation.host import local
-from lockstep.worker.operation.model import Attempt, AttemptState, HostName, Millis, Operation, Step
+from lockstep.worker.operation.model import Attempt, AttemptState, HostName, Millis, Status, Step
 from lockstep.worker.operation.names import alike, seconds
 from lockstep.worker.operation.story import call, host_result, in_brief, story
 from lockstep.worker.operation.waves import told_hold, told_moment
@@ -49,7 +49,7 @@ class Scale:
 
 
 def chart(
-    operation: Operation,
+    operation: Status,
     steps: Sequence[Step],
     end: Millis,
     methods: Mapping[str, str] = MappingProxyType({}),
@@ -81,9 +81,7 @@ def lanes(attempts: Sequence[Attempt], end: Millis, apart: int = 0) -> list[int]
     return chosen
 
 
-def _row(
-    operation: Operation, step: Step, scale: Scale, y: int, methods: Mapping[str, str]
-) -> tuple[str, int]:
+def _row(operation: Status, step: Step, scale: Scale, y: int, methods: Mapping[str, str]) -> tuple[str, int]:
     apart = round((NARROWEST + 1) / (WIDTH - LEFT - RIGHT) * scale.span)
     chosen = lanes(step.attempts, scale.end, apart)
     height = LANE * (max(chosen, default=0) + 1) + PAD
@@ -109,7 +107,7 @@ def _bar(text: str, attempt: Attempt, scale: Scale, y: float) -> str:
     return f'<g><title>{_text(text)}</title><rect class="bar {attempt.state}" {place}/>{stripes}</g>'
 
 
-def describe(operation: Operation, step: Step, attempt: Attempt, methods: Mapping[str, str]) -> str:
+def describe(operation: Status, step: Step, attempt: Attempt, methods: Mapping[str, str]) -> str:
     at = seconds(attempt.opened_at - operation.created_at)
     undo = " to undo" if attempt.undo else ""
     said = attempt.answer or "no answer recorded"
@@ -119,7 +117,7 @@ def describe(operation: Operation, step: Step, attempt: Attempt, methods: Mappin
     )
 
 
-def came_to(operation: Operation, step: Step) -> str:
+def came_to(operation: Status, step: Step) -> str:
     return in_brief(story(operation.action, step, operation.decided_at), step)
 
 
@@ -135,7 +133,7 @@ def _axis(scale: Scale, height: int) -> list[str]:
     return parts
 
 
-def _marks(operation: Operation, scale: Scale, height: int) -> list[str]:
+def _marks(operation: Status, scale: Scale, height: int) -> list[str]:
     moments = operation.rollout.moments if operation.rollout else ()
     marks = [("moment", told_moment(each) + (each.said and f" by {each.said}"), each.at) for each in moments]
     if operation.decided_at is not None:
@@ -159,7 +157,7 @@ EVENTS = ("After", "Host", "What", "What came back", "Known as", "Known after")
 
 
 def page(
-    operation: Operation,
+    operation: Status,
     steps: Sequence[Step],
     now: Millis,
     differences: Mapping[HostName, Sequence[str]] = MappingProxyType({}),
@@ -203,7 +201,7 @@ def _differences(found: Mapping[HostName, Sequence[str]]) -> str:
     return f"<h2>What was to change</h2>\n<dl>{listed}</dl>\n"
 
 
-def _facts(operation: Operation, end: Millis) -> str:
+def _facts(operation: Status, end: Millis) -> str:
     rollout = operation.rollout
     lasted = seconds(end - operation.created_at) + ("" if operation.ended else " so far")
     facts = (

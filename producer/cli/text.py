@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lockstep.producer.cli.output import note, printable
 from lockstep.producer.operators.history import Event
 from lockstep.worker.operation.host import age, local
-from lockstep.worker.operation.model import Millis, Operation, Outcome, State, Step, Undo
+from lockstep.worker.operation.model import Millis, Outcome, State, Status, Step, Undo
 from lockstep.worker.operation.names import counted, named, seconds
 from lockstep.worker.operation.story import HostResult, Result
 from lockstep.worker.operation.waves import idle, told_hold, told_standing
@@ -27,7 +27,7 @@ LIST_HEADER = ("OPERATION", "ACTION", "GROUP", "STATE", "HOSTS", "CREATED", "BY"
 TIMELINE_HEADER = ("AFTER", "HOST", "WHAT", "SAID", "RESULT", "TOOK")
 
 
-def facts_of(operation: Operation, now: Millis) -> list[tuple[str, str]]:
+def facts_of(operation: Status, now: Millis) -> list[tuple[str, str]]:
     """Return what is known of an operation as a whole: names and values."""
 
     def at(moment: Millis | None) -> str | None:
@@ -51,14 +51,14 @@ def facts_of(operation: Operation, now: Millis) -> list[tuple[str, str]]:
     return [(name, value) for name, value in facts if value]
 
 
-def standing(operation: Operation) -> str | None:
+def standing(operation: Status) -> str | None:
     """Return how far an operation with waves is; None for one without, or one that is decided."""
     if operation.rollout is None or operation.decision is not None:
         return None
     return told_standing(operation.rollout)
 
 
-def _waves(operation: Operation, now: Millis) -> str | None:
+def _waves(operation: Status, now: Millis) -> str | None:
     rollout = operation.rollout
     if rollout is None or operation.decision is None:
         return standing(operation)
@@ -67,7 +67,7 @@ def _waves(operation: Operation, now: Millis) -> str | None:
 
 
 def host_table(
-    operation: Operation | None, header: Sequence[str], rows: Iterable[Sequence[str]], steps: Iterable[Step]
+    operation: Status | None, header: Sequence[str], rows: Iterable[Sequence[str]], steps: Iterable[Step]
 ) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     """Return a table with a row for each host; with waves they stand in a column, in their order."""
     if operation is None or operation.rollout is None:
@@ -77,7 +77,7 @@ def host_table(
     return (header[0], "WAVE" if header[0].isupper() else "Wave", *header[1:]), placed
 
 
-def _progress(operation: Operation) -> str:
+def _progress(operation: Status) -> str:
     return f"{operation.hosts_done}/{operation.hosts_total}"
 
 
@@ -92,7 +92,7 @@ def host_row(host: HostResult) -> tuple[str, ...]:
     return (host.host, host.before or NOTHING, host.story.text, str(host.attempts), note)
 
 
-def list_row(operation: Operation, now: Millis | None) -> tuple[str, ...]:
+def list_row(operation: Status, now: Millis | None) -> tuple[str, ...]:
     """Return an operation under LIST_HEADER: one of the last day with its age, for which `now` is needed."""
     state = f"{operation.state}{', settling' if operation.settling else ''}"
     if operation.rollout is not None and operation.decision is None:
@@ -113,7 +113,7 @@ def list_row(operation: Operation, now: Millis | None) -> tuple[str, ...]:
     )
 
 
-def event_row(operation: Operation, event: Event) -> tuple[str, ...]:
+def event_row(operation: Status, event: Event) -> tuple[str, ...]:
     after = seconds(event.at - operation.created_at)
     if event.attempt is None:
         return (after, event.host or NOTHING, event.what, event.said or NOTHING, NOTHING, NOTHING)
@@ -171,7 +171,7 @@ def showing(quiet: bool) -> Iterator[OnChange]:
             yield lambda status: line.update(Text(printable(describe(status))))
 
 
-def describe(status: Operation | None) -> str:
+def describe(status: Status | None) -> str:
     if status is None:
         return SILENT
     count = f"{status.hosts_done} of {status.hosts_total} hosts done"
@@ -189,7 +189,7 @@ class ProgressLines:
         self._state: tuple[State, str | None] | None = None
         self._next = 0.0
 
-    def __call__(self, status: Operation | None) -> None:
+    def __call__(self, status: Status | None) -> None:
         state = (status.state, standing(status)) if status else None
         if state is None or state != self._state or time.monotonic() >= self._next:
             note(describe(status))

@@ -46,7 +46,7 @@ class ClusterClient(ThingClient):
         found = find(self._link, beginning, lambda: self.inventory)
         return self._handle(found, found.verb)
 
-    def operations(self, limit: int = 20) -> tuple[model.Operation, ...]:
+    def operations(self, limit: int = 20) -> tuple[model.Status, ...]:
         """Read the newest operations, newest first."""
         return self._link.store.operations(parse_limit(limit))
 
@@ -60,7 +60,7 @@ class ClusterClient(ThingClient):
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int = 100,
-    ) -> tuple[model.Operation, ...]:
+    ) -> tuple[model.Status, ...]:
         """Read the operations for which everything given holds, newest first.
 
         `group` and `by` are patterns (`team-*`); `since` and `until` are about when they were accepted.
@@ -223,7 +223,7 @@ class ClusterClient(ThingClient):
         """Return the time by the clock of which every time in the record is."""
         return self._link.store.now()
 
-    def stuck(self) -> tuple[tuple[model.Operation, Stuck], ...]:
+    def stuck(self) -> tuple[tuple[model.Status, Stuck], ...]:
         """Return the operations that need a person, oldest first, with why."""
         now = self.now()
         # The steps of all are read: one that is damaged is noted, and may be why nothing else is told.

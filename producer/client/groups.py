@@ -28,7 +28,7 @@ from lockstep.worker.operation.names import (
     show,
     whoami,
 )
-from lockstep.worker.operation.thing import Asked
+from lockstep.worker.operation.thing import ThingRequest
 from lockstep.worker.operation.transitions import Accepted, Request
 from lockstep.worker.operation.waves import AT_ONCE, Pace, Rollout
 from lockstep.worker.process.secrets import Secret, know
@@ -182,7 +182,7 @@ class GroupClient:
             raise unknown(key) if lost is None else gone(lost)
         return self._handle(found, found.verb)
 
-    def _handle(self, of: model.Operation | Request, verb: str, existing: bool = True) -> Operation:
+    def _handle(self, of: model.Status | Request, verb: str, existing: bool = True) -> Operation:
         return Operation(self._link, self._broker, of, verb, self.created_by, existing)
 
     def change(
@@ -246,7 +246,7 @@ class GroupClient:
         secrets: Secrets | None,
         upsert: bool,
         accept_loss: bool,
-    ) -> tuple[Asked, Content | None]:
+    ) -> tuple[ThingRequest, Content | None]:
         pairs = (secrets or {}).items()
         texts = {name: each.reveal() if isinstance(each, Secret) else each for name, each in pairs}
         know(*texts.values(), passing=True)

@@ -22,22 +22,22 @@ from lockstep.worker.operation.model import Hold, HostName
 from lockstep.worker.operation.names import named, parse_note, parse_timeout, show
 from lockstep.worker.operation.story import Result, answered, not_held, result_of
 from lockstep.worker.operation.transitions import Held, Refused, Request
-from lockstep.worker.record.events import Changes, Seen, follow, follow_async
+from lockstep.worker.record.events import Changes, Snapshot, follow, follow_async
 from lockstep.worker.record.link import Link, unknown
 
-OnChange = Callable[[model.Operation | None], None]
+OnChange = Callable[[model.Status | None], None]
 """Called with every change while waiting, and with None when Redis stops answering."""
-Done = Callable[[model.Operation], bool]
+Done = Callable[[model.Status], bool]
 
 
 class WaitState:
     def __init__(self, done: Done, on_change: OnChange | None) -> None:
         self._done = done
         self._on_change = on_change
-        self.last: model.Operation | None = None
+        self.last: model.Status | None = None
         self.silent = False
 
-    def is_over(self, status: model.Operation | None) -> bool:
+    def is_over(self, status: model.Status | None) -> bool:
         """Tell the caller what is new; return True if this is what it waits for."""
         new = not self.silent if status is None else self.silent or status != self.last
         if new and self._on_change is not None:
@@ -63,7 +63,7 @@ class Operation:
     """
 
     def __init__(
-        self, link: Link, broker: Broker, of: model.Operation | Request, verb: str, asks: str, existing: bool
+        self, link: Link, broker: Broker, of: model.Status | Request, verb: str, asks: str, existing: bool
     ) -> None:
         self._link = link
         self._broker = broker
@@ -80,7 +80,7 @@ class Operation:
     def __repr__(self) -> str:
         return f"<Operation {self.id}: {self.verb} {self.group}>"
 
-    def status(self) -> model.Operation:
+    def status(self) -> model.Status:
         """Read the operation as it stands.
 
         Once it was seen to have ended, and its record was dropped with age, raises UnknownOperation.
@@ -121,8 +121,8 @@ class Operation:
         """
         return Changes(self._watch, self.watch_async)
 
-    def _watch(self) -> Iterator[model.Operation]:
-        last: model.Operation | None = None
+    def _watch(self) -> Iterator[model.Status]:
+        last: model.Status | None = None
         with self._recorded(), closing(follow(self._link, self.id, parse_timeout(None))) as changes:
             for status, _ in changes:
                 if status is not None and status != last:
@@ -131,7 +131,7 @@ class Operation:
                     if status.ended:
                         return
 
-    def watch_hosts(self) -> Iterator[tuple[model.Operation | None, tuple[model.Step, ...]]]:
+    def watch_hosts(self) -> Iterator[tuple[model.Status | None, tuple[model.Step, ...]]]:
         """Yield the operation with its hosts about once a second, and after every event, until its end.
 
         While Redis does not answer, the operation is None and the hosts are as they were.
@@ -218,7 +218,7 @@ class Operation:
         """Wait as `wait` does, without blocking the event loop."""
         return self.wait_async().__await__()
 
-    def __aiter__(self) -> AsyncIterator[model.Operation]:
+    def __aiter__(self) -> AsyncIterator[model.Status]:
         """Watch as `watch` does, without blocking the event loop."""
         return self.watch_async()
 
@@ -230,9 +230,9 @@ class Operation:
         """Wait as `wait_end` does, without blocking the event loop."""
         return await self._wait_async(lambda status: status.ended, timeout, on_change)
 
-    async def watch_async(self) -> AsyncIterator[model.Operation]:
+    async def watch_async(self) -> AsyncIterator[model.Status]:
         """Watch as `watch` does, without blocking the event loop."""
-        last: model.Operation | None = None
+        last: model.Status | None = None
         try:
             async with aclosing(follow_async(self._link, self.id, parse_timeout(None))) as changes:
                 async for status, _ in changes:
@@ -269,7 +269,7 @@ class Operation:
             raise await self._link.off_loop(self._gone) or error from error
         raise self._too_late(timeout, waiting)
 
-    def _result(self, seen: Seen) -> Result | None:
+    def _result(self, seen: Snapshot) -> Result | None:
         """Read the steps; None if Redis, or the record, is lost at this moment, so that the wait goes on."""
         try:
             steps = seen.steps or self._link.waiting.steps(self.id)

@@ -14,7 +14,7 @@ from lockstep.worker.connection import client
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.errors import InvalidInput, LockstepError, RecordDamaged
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import GroupId, HostName, Lost, Operation, OperationId
+from lockstep.worker.operation.model import GroupId, HostName, Lost, OperationId, Status
 from lockstep.worker.operation.names import named, parse_group_id, parse_operation_id, show
 from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.damage import REMEDIES
@@ -100,7 +100,7 @@ LIKE = 0.8
 """Ids are alike from this share of common characters on: one of twelve is wrong, missing or misplaced."""
 
 
-def find(link: Link, text: str, inventory: Callable[[], Inventory]) -> Operation:
+def find(link: Link, text: str, inventory: Callable[[], Inventory]) -> Status:
     """Return the operation that has this id, or the only one whose id begins with it.
 
     Raises InvalidInput for the beginning of several, RecordGone for one whose record Redis has lost,
@@ -133,7 +133,7 @@ def group_of(link: Link, text: str) -> GroupId:
     return found.group if found else group
 
 
-def _meant(link: Link, key: OperationId) -> tuple[Operation | Lost | None, set[OperationId]]:
+def _meant(link: Link, key: OperationId) -> tuple[Status | Lost | None, set[OperationId]]:
     """Return the operation with this id, or the only one whose id begins with it; and the ids that do."""
     if found := link.store.operation(key):
         return found, {key}

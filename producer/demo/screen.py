@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lockstep.producer.cli.commands.watch import NewLines
-from lockstep.worker.operation.model import Operation, Outcome, State, Step, Undo
+from lockstep.worker.operation.model import Outcome, State, Status, Step, Undo
 from lockstep.worker.operation.story import story
 from lockstep.worker.operation.waves import told_standing
 
@@ -28,7 +28,7 @@ WORTH_TELLING = 500
 class ProgressTable:
     """One operation on the screen, from its start to its end."""
 
-    def __init__(self, console: Console, title: str, operation: Operation, steps: Sequence[Step]) -> None:
+    def __init__(self, console: Console, title: str, operation: Status, steps: Sequence[Step]) -> None:
         self._console = console
         self._title = title
         self._began = time.monotonic()
@@ -48,7 +48,7 @@ class ProgressTable:
         if self._console.is_terminal:
             self._live.stop()
 
-    def show(self, operation: Operation, steps: Sequence[Step]) -> None:
+    def show(self, operation: Status, steps: Sequence[Step]) -> None:
         self._operation, self._steps = operation, steps
         if self._console.is_terminal:
             return
@@ -70,7 +70,7 @@ class ProgressTable:
         return Padding(Group(self._spinner, Text(), table(self._operation, self._steps, {})), INDENT)
 
 
-def table(operation: Operation, steps: Sequence[Step], now: Mapping[str, Text]) -> Table:
+def table(operation: Status, steps: Sequence[Step], now: Mapping[str, Text]) -> Table:
     made = Table(box=None, header_style="dim", padding=(0, 3, 0, 0))
     waves = ["wave"] if operation.rollout else []
     for column in ("host", *waves, "before", "outcome", "attempts", "now"):
@@ -83,7 +83,7 @@ def table(operation: Operation, steps: Sequence[Step], now: Mapping[str, Text]) 
     return made
 
 
-def outcome(operation: Operation, step: Step) -> Text:
+def outcome(operation: Status, step: Step) -> Text:
     """Say what a step came to, and what was undone: nothing, where nothing was changed."""
     if step.outcome is None:
         words = Text("…" if step.touched else "–", "dim")
@@ -105,7 +105,7 @@ def attempts(step: Step) -> Text:
     return words
 
 
-def told(operation: Operation, step: Step) -> str:
+def told(operation: Status, step: Step) -> str:
     """Say in plain words how a step stands; empty before anything happened to it."""
     if step.outcome is not None:
         return outcome(operation, step).plain
@@ -114,7 +114,7 @@ def told(operation: Operation, step: Step) -> str:
     return f"no answer, {step.misses} in a row" if step.misses else ""
 
 
-def standing(operation: Operation) -> str:
+def standing(operation: Status) -> str:
     if operation.state is State.APPLYING:
         waves = f"{told_standing(operation.rollout)}, " if operation.rollout else ""
         return f"applying, {waves}{operation.hosts_done} of {operation.hosts_total} hosts done"
@@ -124,7 +124,7 @@ def standing(operation: Operation) -> str:
     return f"{words}; restoring {', '.join(operation.pending_hosts)}" if operation.pending_hosts else words
 
 
-def verdict(operation: Operation) -> Text:
+def verdict(operation: Status) -> Text:
     """Say how an operation ended, and how long that took by the record's own clock."""
     began = operation.created_at
     ended = operation.ended_at or began

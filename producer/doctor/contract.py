@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.doctor.scratch import LateWrite, NoUsableAnswer, Scratch, measure, on_late_writes
 from lockstep.producer.operators.hosts import ask
-from lockstep.worker.operation.content import Effect, Said
+from lockstep.worker.operation.content import Effect, WriteAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import GroupId, Presence
 from lockstep.worker.operation.names import named
@@ -150,7 +150,7 @@ def _shown(scratch: Scratch, group: GroupId, wanted: Presence, rule: str) -> Tol
     return Level.FAILURE, f"{answer.text}, instead of {rule}", BROKEN
 
 
-def _expected(answer: Said, wanted: Effect, rule: str) -> Told:
+def _expected(answer: WriteAnswer, wanted: Effect, rule: str) -> Told:
     if answer.effect is wanted:
         return Level.OK, answer.text, None
     if answer.effect in (Effect.UNKNOWN, Effect.NOT_APPLIED, Effect.MISDIRECTED):
@@ -159,7 +159,7 @@ def _expected(answer: Said, wanted: Effect, rule: str) -> Told:
     return Level.FAILURE, f"{answer.text}, instead of {rule}", remedy
 
 
-def _clear(answer: Said) -> None:
+def _clear(answer: WriteAnswer) -> None:
     if answer.effect is not Effect.APPLIED:
         raise NoUsableAnswer(answer.text)
 

@@ -34,7 +34,7 @@ from lockstep.worker.inventory import Inventory
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.drift import Remembered
 from lockstep.worker.operation.errors import InvalidInput, StoreUnavailable
-from lockstep.worker.operation.model import GroupId, Millis, Operation, Stage
+from lockstep.worker.operation.model import GroupId, Millis, Stage, Status
 from lockstep.worker.operation.names import counted
 from lockstep.worker.record.causes import NO_REDIS, unavailable
 from lockstep.worker.record.damage import Damage, noted
@@ -264,7 +264,7 @@ def on_remembered(kept: Remembered, facts: RedisFacts, settings: Settings) -> Fi
 
 
 def on_records(
-    newest: Sequence[Operation], now: Millis, kept: Remembered, facts: RedisFacts, settings: Settings
+    newest: Sequence[Status], now: Millis, kept: Remembered, facts: RedisFacts, settings: Settings
 ) -> Finding:
     """Tell what the records of operations come to, if as many go on coming as the newest few."""
     if not newest:

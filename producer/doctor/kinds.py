@@ -11,13 +11,13 @@ from lockstep.producer.doctor import Finding, Level
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.kinds.kind import Kind, Verb
-from lockstep.worker.operation.answer import Request
-from lockstep.worker.operation.content import Content, Effect, Id, Said, Sight
+from lockstep.worker.operation.answer import HttpRequest
+from lockstep.worker.operation.content import Content, Effect, Id, Sight, WriteAnswer
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import AttemptId
 from lockstep.worker.operation.names import named
-from lockstep.worker.operation.thing import Shows
+from lockstep.worker.operation.thing import Likeness
 from lockstep.worker.settings import Settings
 
 SAMPLES: Mapping[str, tuple[object, object]] = {
@@ -98,7 +98,7 @@ class Walk:
         head, slash, last = asked.path.rpartition("/")
         if not slash or self.kind.look.witness(self.thing) is not None:
             return
-        wrong = Request(asked.method, f"{head}/lockstep-nowhere/{last}", asked.headers, asked.body)
+        wrong = HttpRequest(asked.method, f"{head}/lockstep-nowhere/{last}", asked.headers, asked.body)
         shown = self.kind.shown(self.thing, self._client.ask(wrong))
         if shown.sight is Sight.ABSENT:
             text = f"a place that is not there says {shown.text} too: it does not mean absent"
@@ -136,7 +136,7 @@ class Walk:
 
     def _update(self, one: _Wish, other: _Wish) -> Iterator[Finding]:
         before = self._look()
-        if self.kind.meets(other.content, before) is not Shows.OTHER:  # the second create wrote it
+        if self.kind.meets(other.content, before) is not Likeness.OTHER:  # the second create wrote it
             one, other = other, one
         yield from self._write("update", "update", other, before)
         yield self._on_content("look after update", other, self._look())
@@ -207,7 +207,7 @@ class Walk:
 
     def _send(
         self, verb: Verb, wish: _Wish, shown: Content | None, kept: Mapping[str, object] | None = None
-    ) -> Said:
+    ) -> WriteAnswer:
         content = wish.content.over(shown)
         sent = kept if kept is not None else shown.kept if shown is not None and verb != "create" else {}
         asked = self.kind.request(
@@ -226,8 +226,8 @@ class Walk:
         return shown.content
 
     def _on_content(self, subject: str, wish: _Wish, shown: Content) -> Finding:
-        if (shows := self.kind.meets(wish.content, shown)) is not Shows.OTHER:
-            form = ", in another form, as the file says" if shows is Shows.LIKE else ""
+        if (shows := self.kind.meets(wish.content, shown)) is not Likeness.OTHER:
+            form = ", in another form, as the file says" if shows is Likeness.LIKE else ""
             return Finding(subject, Level.OK, f"shows what was written{form}")
         differ = [name for name, value in wish.content.values.items() if shown.values.get(name) != value]
         told = [f"{name} comes back {_as(self.kind, name, shown.values.get(name))}" for name in differ]
@@ -254,7 +254,7 @@ def _as(kind: Kind, name: str, value: object) -> str:
     return "otherwise" if kind.fields[name].sensitive else f"as {repr(value)[:80]}"
 
 
-def _unnamed(subject: str, said: Said) -> Finding:
+def _unnamed(subject: str, said: WriteAnswer) -> Finding:
     if said.effect is Effect.UNKNOWN:
         return Finding(subject, Level.FAILURE, f"{said.text} is no answer that the file names", "name it")
     text = f"{said.text} ({said.effect})"

@@ -15,8 +15,8 @@ from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.operators.hosts import probe
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
-from lockstep.worker.operation.answer import NoReply, ProbeAnswer, Request, Trouble
-from lockstep.worker.operation.content import Effect, Said
+from lockstep.worker.operation.answer import HttpRequest, LookAnswer, NoReply, Trouble
+from lockstep.worker.operation.content import Effect, WriteAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, Presence
 from lockstep.worker.settings import Settings
@@ -28,7 +28,7 @@ def send_and_leave(host: Host, settings: Settings, body: bytes, hold: float) -> 
     Returns when the connection was closed, by `time.monotonic`. Raises OSError if nothing could be sent.
     """
     client = HostClient(host, settings.but(read_timeout=max(hold, AT_ONCE)), looks.exchange)
-    said = client.ask(Request("POST", "/v1/group/", {"Content-Type": "application/json"}, body))
+    said = client.ask(HttpRequest("POST", "/v1/group/", {"Content-Type": "application/json"}, body))
     if isinstance(said, NoReply) and said.trouble is Trouble.NOT_SENT:
         raise OSError(said.detail)
     return time.monotonic()
@@ -80,7 +80,7 @@ class Scratch:
                 return group
         raise NoUsableAnswer(said)
 
-    def look(self, group: GroupId) -> ProbeAnswer:
+    def look(self, group: GroupId) -> LookAnswer:
         """GET the group. Raises NoUsableAnswer."""
         answer = self.get(group)
         if answer.presence is None:
@@ -108,14 +108,14 @@ class Scratch:
         found: dict[str, object] = json.loads(answer.seen.body)
         return found
 
-    def get(self, group: GroupId) -> ProbeAnswer:
+    def get(self, group: GroupId) -> LookAnswer:
         """GET the group, again while nothing usable comes back."""
         answer, _ = probe(self.host, group, self.settings)
         if group in self.written and answer.presence is Presence.PRESENT:
             self.written[group] = True
         return answer
 
-    def post(self, group: GroupId, body: str | None = None) -> Said:
+    def post(self, group: GroupId, body: str | None = None) -> WriteAnswer:
         """POST the group, with this body or its id alone."""
         self.written.setdefault(group, False)
         answer = self._write(Action.CREATE, group, body)
@@ -123,10 +123,10 @@ class Scratch:
             self.written[group] = True
         return answer
 
-    def delete(self, group: GroupId) -> Said:
+    def delete(self, group: GroupId) -> WriteAnswer:
         return self._write(Action.DELETE, group)
 
-    def _write(self, action: Action, group: GroupId, body: str | None = None) -> Said:
+    def _write(self, action: Action, group: GroupId, body: str | None = None) -> WriteAnswer:
         client = HostClient(self.host, self.settings, looks.exchange)
         attempt = AttemptId(f"probe-{secrets.token_hex(8)}")
         return client.write(action, group, attempt, client.clock.elapsed() + self.settings.send_within, body)

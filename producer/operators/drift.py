@@ -16,13 +16,13 @@ from lockstep.producer.operators.hosts import presence_of, probe, together
 from lockstep.producer.operators.plan import diff
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.kinds.seal import SealKeys
-from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.answer import LookVerdict
 from lockstep.worker.operation.content import Id
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import GroupId, HostName, Operation, OperationId, Outcome, Presence, Step
-from lockstep.worker.operation.thing import Left, Shows
+from lockstep.worker.operation.model import GroupId, HostName, OperationId, Outcome, Presence, Status, Step
+from lockstep.worker.operation.thing import Likeness, ThingEnd
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -109,12 +109,12 @@ class Comparison:
             if host.name in self._silent:
                 return pair, None
             answer, _ = probe(host, pair[0], self._settings)
-            (self._silent if answer.probed is Probed.NO_INFORMATION else self._heard).add(host.name)
+            (self._silent if answer.probed is LookVerdict.NO_INFORMATION else self._heard).add(host.name)
             return pair, answer.presence
 
         return dict(answer for each in (alone, pairs.keys() - alone) for answer in together(one, each))
 
-    def _through(self, owner: OperationId) -> Iterator[tuple[Operation, Step]]:
+    def _through(self, owner: OperationId) -> Iterator[tuple[Status, Step]]:
         """Yield the hosts of open waves that already have what an undecided operation asks."""
         found = self._store.operation(owner)
         if found and found.rollout and not found.decision:
@@ -173,7 +173,9 @@ class Comparison:
         }
         return known | ({} if is_held(ends) else uncovered(ends, self._inventory))
 
-    def _measure_of(self, lock: GroupId, group: GroupId) -> tuple[OperationId | None, dict[HostName, Left]]:
+    def _measure_of(
+        self, lock: GroupId, group: GroupId
+    ) -> tuple[OperationId | None, dict[HostName, ThingEnd]]:
         if (owner := self._store.lock_owner(lock)) is None:
             return None, self._store.contents_left(group)
         order, found = self._store.order(owner), {}
@@ -181,7 +183,7 @@ class Comparison:
             if order and order.content and order.group == group:
                 digest = (step.trace and step.trace.as_seen) or order.content.target
                 text = self._store.text(owner, digest)
-                found[step.host] = Left(digest, owner, of.created_at, step.fingerprint, text)
+                found[step.host] = ThingEnd(digest, owner, of.created_at, step.fingerprint, text)
         return owner, found
 
     def _of(self, kind: Kind, thing: Id) -> GroupDrift:
@@ -206,7 +208,7 @@ class Comparison:
                 expected = seals.content(kind, group, end.text)
             except InvalidInput as error:
                 return GroupDrift(group, untold=str(error))
-            if each.tells and kind.meets(expected, each.content) is not Shows.TARGET:
+            if each.tells and kind.meets(expected, each.content) is not Likeness.TARGET:
                 lines[name] = diff(kind, expected, each.content)
                 was = Presence.ABSENT if expected is None else Presence.PRESENT
                 was_left = End(was, end.operation, end.at, end.fingerprint)
@@ -235,9 +237,9 @@ def _until_told(
 
 
 def _meanwhile(
-    now: tuple[OperationId | None, Mapping[HostName, End | Left]],
+    now: tuple[OperationId | None, Mapping[HostName, End | ThingEnd]],
     owner: OperationId,
-    then: Mapping[HostName, End | Left],
+    then: Mapping[HostName, End | ThingEnd],
     found: GroupDrift,
 ) -> GroupDrift:
     """Return what was found while an operation works on the group, unless it is undone or over by now."""

@@ -16,11 +16,11 @@ from lockstep.worker.operation.model import (
     HostName,
     Lost,
     Millis,
-    Operation,
     OperationId,
     Outcome,
     Stage,
     State,
+    Status,
     Step,
     Undo,
 )
@@ -64,7 +64,7 @@ class Event:
 
 
 def timeline(
-    operation: Operation, steps: Iterable[Step], methods: Mapping[str, str] = MappingProxyType({})
+    operation: Status, steps: Iterable[Step], methods: Mapping[str, str] = MappingProxyType({})
 ) -> tuple[Event, ...]:
     """Return everything that the record knows, by time; `methods`: see `call`."""
     events = [Event(operation.created_at, "accepted", said=f"by {operation.created_by}")]
@@ -97,7 +97,7 @@ def _order(event: Event) -> tuple[Millis, int]:
     return event.at, {"accepted": 0, "decided": 2, "ended": 4}.get(event.what, 1)
 
 
-def last_moment(operation: Operation, steps: Iterable[Step]) -> Millis:
+def last_moment(operation: Status, steps: Iterable[Step]) -> Millis:
     """Return the latest time that the record knows of, at which a picture of it may end."""
     known = [operation.created_at, operation.decided_at, operation.ended_at]
     for step in steps:
@@ -125,7 +125,7 @@ class Filter:
     since: Millis | None = None
     until: Millis | None = None
 
-    def matches(self, operation: Brief | Operation) -> bool:
+    def matches(self, operation: Brief | Status) -> bool:
         return (
             (self.group is None or fnmatchcase(operation.group, self.group))
             and (self.by is None or fnmatchcase(operation.created_by, self.by))
@@ -138,10 +138,10 @@ class Filter:
 
 def search(
     briefs: Callable[[Millis | None, Millis | None, int, int], Sequence[Brief]],
-    read: Callable[[OperationId], Operation | None],
+    read: Callable[[OperationId], Status | None],
     wanted: Filter,
     limit: int,
-) -> Iterator[Operation]:
+) -> Iterator[Status]:
     """Yield at most `limit` operations that match, newest first; only these are read as a whole.
 
     One that is accepted meanwhile moves the others on by a place: none is told twice.
@@ -192,7 +192,7 @@ def advised(found: Stuck, operation: OperationId, steps: Iterable[Step]) -> Stuc
     return replace(found, advice=(*advice[:NAMED], *found.advice))
 
 
-def stuck(operation: Operation, now: Millis) -> Stuck | None:
+def stuck(operation: Status, now: Millis) -> Stuck | None:
     """Tell what a person has to do for an operation; None if it goes on, or ends, without one."""
     if operation.ended:
         return None

@@ -10,7 +10,7 @@ from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Flaw, Shown, Sight
 from lockstep.worker.operation.drift import Drift
 from lockstep.worker.operation.errors import HostPaused, HostUnavailable, NotReady
@@ -80,10 +80,13 @@ def look(host: Host, kind: Kind, thing: Id, settings: Settings) -> tuple[Shown, 
     return _asked(host, settings, lambda api: api.look(kind, thing), final)
 
 
-def probe(host: Host, group: GroupId, settings: Settings) -> tuple[ProbeAnswer, int]:
+def probe(host: Host, group: GroupId, settings: Settings) -> tuple[LookAnswer, int]:
     """Ask as `ask` does; return the first usable answer, else the last, and how many GETs it took."""
     return _asked(
-        host, settings, lambda api: api.probe(group), lambda said: said.probed is not Probed.NO_INFORMATION
+        host,
+        settings,
+        lambda api: api.probe(group),
+        lambda said: said.probed is not LookVerdict.NO_INFORMATION,
     )
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 from lockstep.producer.operators.hosts import look, presence_of, probe, together
 from lockstep.worker.kinds import barred
 from lockstep.worker.kinds.seal import SealKeys
-from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.answer import LookVerdict
 from lockstep.worker.operation.content import Content, Id, Sight, canonical
 from lockstep.worker.operation.drift import Ends
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence, Step
-from lockstep.worker.operation.thing import ABSENT, DEFINITION, Digest, Shows
+from lockstep.worker.operation.thing import ABSENT, DEFINITION, Digest, Likeness
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def of_group(group: GroupId, action: Action, settings: Settings, host: Host) -> 
     held = answer.presence
     if held is None:
         return HostPlan(host.name, None, None, f"no usable answer: {answer.text}")
-    if answer.probed is Probed.OVERSIZED and action is Action.DELETE:
+    if answer.probed is LookVerdict.OVERSIZED and action is Action.DELETE:
         return HostPlan(host.name, held, None, "too large to be restored, so it would not be deleted")
     return HostPlan(host.name, held, None if held is action.target else CALLS[action], None)
 
@@ -177,7 +177,7 @@ def of_thing(
     held, shown = presence_of(seen), seen.content
     if held is None or seen.sight is Sight.OVERSIZED:
         return HostPlan(host.name, held, None, f"no usable answer: {seen.text}")
-    if kind.meets(target, shown) is Shows.TARGET and not hidden:
+    if kind.meets(target, shown) is Likeness.TARGET and not hidden:
         return HostPlan(host.name, held, None, None)
     lines = (*diff(kind, shown, target), *(f"~ {name}: {HIDDEN}" for name in hidden))
     if bars := barred(kind, verb, target, shown, upsert=upsert):

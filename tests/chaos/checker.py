@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lockstep.worker.operation.model import Decision, HostName, Operation, OperationId, Presence, State
+from lockstep.worker.operation.model import Decision, HostName, OperationId, Presence, State, Status
 from lockstep.worker.steps.looks import PATROL
 from tests.chaos.evidence import Ended, Evidence
 from tests.chaos.histories import Effect, Place, content_of
@@ -217,7 +217,7 @@ class Replay:
                 text = f"operation {operation.id} did not name {host} as pending at {at:.3f}, yet it was"
                 self._contradiction(place, at, text)
 
-    def _target(self, operation: Operation) -> str:
+    def _target(self, operation: Status) -> str:
         asked = self._evidence.told.asked.get(operation.id)
         return operation.action.target if asked is None or not asked.content else content_of(asked.content)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lockstep.worker.operation.model import Attempt, Operation, OperationId, Step
+from lockstep.worker.operation.model import Attempt, OperationId, Status, Step
 from tests.chaos.histories import History, Place
 from tests.chaos.journal import Journal
 from tests.chaos.lanes import Event
@@ -37,7 +37,7 @@ Bodies = Mapping[Place, Mapping[str, object]]
 class Ended:
     """An operation as the record has it, with its steps."""
 
-    operation: Operation
+    operation: Status
     steps: tuple[Step, ...]
 
     @property

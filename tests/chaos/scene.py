@@ -16,10 +16,10 @@ from lockstep.worker.operation.model import (
     GroupId,
     HostName,
     Millis,
-    Operation,
     OperationId,
     Presence,
     State,
+    Status,
     Step,
 )
 from tests.chaos.checker import Verdict, check
@@ -65,7 +65,7 @@ class Scene:
         key = OperationId(f"op{number}")
         end = number + LASTS if ended_at is None else ended_at
         done = State.COMMITTED if decision is Decision.COMMIT else State.ROLLED_BACK
-        operation = Operation(
+        operation = Status(
             key, GROUP, action, action.value, done, decision, False, True, None, by, ms(number),
             ms(number + 60), ms(number), ms(end), 2, 2, (), (),
         )  # fmt: skip

@@ -14,8 +14,8 @@ from lockstep.worker.operation.model import (
     Moment,
     OperationId,
     Presence,
+    RolloutState,
     Stage,
-    Standing,
 )
 from tests.chaos import journal
 from tests.chaos.evidence import raised
@@ -62,7 +62,7 @@ def test_a_write_before_its_wave_was_open(moment: float | None, content: bool) -
     scene = created()
     (key, ended), *_ = scene.record.items()
     moments = () if moment is None else (Moment(Millis(round(moment * 1000)), "wave", 2),)
-    rollout = Standing(2, 2, Stage.WORKING, None, None, None, moments=moments)
+    rollout = RolloutState(2, 2, Stage.WORKING, None, None, None, moments=moments)
     steps = (ended.steps[0], replace(ended.steps[1], wave=2))
     scene.record[key] = replace(ended, operation=replace(ended.operation, rollout=rollout), steps=steps)
     if content:

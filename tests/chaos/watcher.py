@@ -14,7 +14,7 @@ from typing import cast
 
 from lockstep.worker.connection import client
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.operation.model import HostName, Operation, OperationId, State
+from lockstep.worker.operation.model import HostName, OperationId, State, Status
 from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.redis import RedisStore
@@ -86,7 +86,7 @@ class Watcher(threading.Thread):
             if each.state is State.ROLLING_BACK and not each.ended:
                 self.samples.append(Sample(each.id, at, frozenset(each.pending_hosts)))
 
-    def _promote(self, operation: Operation) -> None:
+    def _promote(self, operation: Status) -> None:
         hold = operation.rollout.hold if operation.rollout and operation.decision is None else None
         if hold is None:
             return

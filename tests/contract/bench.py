@@ -19,7 +19,7 @@ from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.status import Pauses
-from lockstep.worker.steps.apply import Parts
+from lockstep.worker.steps.apply import StepContext
 from tests.twin import MemoryStore
 from tests.waiting import eventually
 from tests.wrong_clock import WrongClock, library
@@ -275,8 +275,8 @@ class Longest(SystemClock):
         return 1.0
 
 
-def parts(memory: MemoryBench, host: HostApi | None) -> Parts:
+def parts(memory: MemoryBench, host: HostApi | None) -> StepContext:
     """What a step needs, with the twin and one host, or none that is known."""
-    return Parts(
+    return StepContext(
         memory.memory, lambda _: host, Longest(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0, lambda _: host
     )

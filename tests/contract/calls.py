@@ -20,7 +20,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
 )
-from lockstep.worker.operation.thing import Asked, Digest
+from lockstep.worker.operation.thing import Digest, ThingRequest
 from lockstep.worker.operation.transitions import Miss, Request, View
 from lockstep.worker.operation.waves import Health, Rollout
 from tests.contract.contents import FOREIGN, GONE, OLD, REWRITTEN, TARGET, look
@@ -167,11 +167,11 @@ def _of_content(
     ]
 
 
-def _content(group: GroupId) -> Asked | None:
+def _content(group: GroupId) -> ThingRequest | None:
     """Every third group is a thing, which operations set; half of them have a secret."""
     every = int(group[1:])
     texts = {"target": "text of target", "definition": "a kind", "secret": "sealed"}
-    asked = Asked("set", "vhost", "d1", Digest("target"), group, secret=every % 2 == 0, texts=texts)
+    asked = ThingRequest("set", "vhost", "d1", Digest("target"), group, secret=every % 2 == 0, texts=texts)
     return asked if every % 3 == 2 else None
 
 

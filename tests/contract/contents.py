@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from lockstep.worker.kinds.kind import Kind
-from lockstep.worker.operation.answer import NoReply, Reply, Trouble
-from lockstep.worker.operation.answer import Request as KindRequest
-from lockstep.worker.operation.content import Effect, Id, Said, Shown
+from lockstep.worker.operation.answer import HttpRequest, NoReply, Reply, Trouble
+from lockstep.worker.operation.content import Effect, Id, Shown, WriteAnswer
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -21,10 +20,10 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.thing import (
     ABSENT,
-    Asked,
     Digest,
-    Look,
-    Shows,
+    Likeness,
+    ThingLook,
+    ThingRequest,
     Trace,
 )
 from lockstep.worker.operation.transitions import Accepted, Busy, Forward, Progress, Request
@@ -36,12 +35,12 @@ THING = GroupId("vhost/team-a")
 
 
 def look(
-    digest: str, shows: Shows = Shows.OTHER, barred: str = "", like: tuple[str, ...] | None = None
-) -> Look:
-    return Look(Digest(digest), shows, "" if digest == ABSENT else f"text of {digest}", barred, like)
+    digest: str, shows: Likeness = Likeness.OTHER, barred: str = "", like: tuple[str, ...] | None = None
+) -> ThingLook:
+    return ThingLook(Digest(digest), shows, "" if digest == ABSENT else f"text of {digest}", barred, like)
 
 
-OLD, TARGET, REWRITTEN = look("old"), look("target", Shows.TARGET), look("rewritten", Shows.LIKE)
+OLD, TARGET, REWRITTEN = look("old"), look("target", Likeness.TARGET), look("rewritten", Likeness.LIKE)
 FOREIGN, GONE = look("foreign"), look(ABSENT)
 
 
@@ -53,7 +52,7 @@ class Thing:
     ) -> None:
         self.bench, self.store, self.id = bench, bench.store, OperationId(name)
         texts = {"target": "text of target", "definition": "a kind", "secret": "sealed"}
-        self.asked = Asked(
+        self.asked = ThingRequest(
             "set", "vhost", "d1", Digest("target"), "vhost/team-a", secret, once, settle=settle, texts=texts
         )
 
@@ -69,7 +68,7 @@ class Thing:
         assert self.accept(hosts or (A, B), retries) is Accepted.ACCEPTED
         return self
 
-    def shown(self, host: HostName, attempt: str, what: Look) -> Progress:
+    def shown(self, host: HostName, attempt: str, what: ThingLook) -> Progress:
         return self.store.shown(
             self.id, host, f"url-of-{host}", what, AttemptId(attempt), Action.CREATE, THING
         )
@@ -77,7 +76,7 @@ class Thing:
     def wrote(self, host: HostName, attempt: str, effect: Effect) -> Progress:
         return self.store.finish(self.id, host, AttemptId(attempt), effect, "204")
 
-    def written(self, host: HostName, effect: Effect = Effect.APPLIED, before: Look = OLD) -> Thing:
+    def written(self, host: HostName, effect: Effect = Effect.APPLIED, before: ThingLook = OLD) -> Thing:
         assert self.shown(host, f"{host}1", before).next is Forward.SEND
         self.wrote(host, f"{host}1", effect)
         return self
@@ -86,7 +85,9 @@ class Thing:
         assert self.store.cancel(self.id, "somebody") is None
         return self
 
-    def restore(self, host: HostName, what: Look, attempt: str = "u1", opened: int | None = None) -> Progress:
+    def restore(
+        self, host: HostName, what: ThingLook, attempt: str = "u1", opened: int | None = None
+    ) -> Progress:
         before = len(self.step(host).open_attempts) if opened is None else opened
         return self.store.restore(
             self.id, host, f"url-of-{host}", self.bench.now(), before, what, AttemptId(attempt)
@@ -98,7 +99,7 @@ class Thing:
     def trace(self, host: HostName) -> Trace:
         return self.step(host).trace or Trace()
 
-    def settled(self, host: HostName, what: Look) -> None:
+    def settled(self, host: HostName, what: ThingLook) -> None:
         """Close what is open by two looks; one more has nothing open before it."""
         for _ in range(3):
             self.bench.pass_time(LIMITS.send_within + LIMITS.call + LIMITS.settle)
@@ -131,14 +132,14 @@ class Node:
         kind: Kind,
         verb: Any,
         thing: Id,
-        request: KindRequest,
+        request: HttpRequest,
         attempt: AttemptId,
         send_before: float,
         hidden: Iterable[str] = (),
-    ) -> Said:
+    ) -> WriteAnswer:
         return kind.said(verb, thing, self.answer(request), hidden)
 
-    def answer(self, request: KindRequest) -> Reply | NoReply:
+    def answer(self, request: HttpRequest) -> Reply | NoReply:
         if self.before_write:
             self.holds = self.before_write.pop(0)
         manner = self.manners.pop(0) if self.manners else ""

@@ -12,10 +12,10 @@ from lockstep.worker.operation.model import (
     HostName,
     HostRef,
     Millis,
-    Operation,
     OperationId,
     Presence,
     Seen,
+    Status,
     Step,
 )
 from lockstep.worker.operation.ports import Store
@@ -135,7 +135,7 @@ class Driver:
     def due(self) -> bool:
         return self.id in self.store.due(100)
 
-    def kept(self) -> Operation:
+    def kept(self) -> Status:
         found = self.store.operation(self.id)
         assert found is not None
         return found

@@ -15,8 +15,8 @@ from lockstep.worker.operation.model import Millis, OperationId
 from lockstep.worker.operation.story import story
 from lockstep.worker.operation.transitions import Settled
 from lockstep.worker.record.scripts import Replicas
-from lockstep.worker.steps.apply import Next, Parts, Result, Try
-from lockstep.worker.steps.rollback import QUICK_LOOKS, Viewed
+from lockstep.worker.steps.apply import Next, StepContext, StepResult, Try
+from lockstep.worker.steps.rollback import QUICK_LOOKS, LookTry
 from lockstep.worker.tasks.run import with_story
 from tests.contract.bench import LIMITS, PREFIX, MemoryBench, RedisBench
 from tests.contract.driver import A, B, Driver
@@ -25,8 +25,10 @@ from tests.contract.test_demand import standing
 QUICK = Backoff(1, 8)
 
 
-def parts(memory: MemoryBench) -> Parts:
-    return Parts(memory.memory, lambda _: None, SystemClock(), LIMITS, QUICK, QUICK, 60.0, lambda _: None)
+def parts(memory: MemoryBench) -> StepContext:
+    return StepContext(
+        memory.memory, lambda _: None, SystemClock(), LIMITS, QUICK, QUICK, 60.0, lambda _: None
+    )
 
 
 def test_a_wait_as_long_as_the_longest_countdown_is_a_countdown(memory: MemoryBench) -> None:
@@ -41,8 +43,8 @@ def test_a_wait_as_long_as_the_longest_countdown_is_a_countdown(memory: MemoryBe
 
 def test_whoever_is_in_line_comes_back_at_its_moment_or_is_sent_for(memory: MemoryBench) -> None:
     this = Try(parts(memory), Driver(memory).accepted().id, A, 1)
-    assert this.in_line(2_500, "why") == Result(Next.AGAIN, "why", 2.5)
-    assert this.in_line(0, None) == Result(Next.LATER, "waits for its turn")
+    assert this.in_line(2_500, "why") == StepResult(Next.AGAIN, "why", 2.5)
+    assert this.in_line(0, None) == StepResult(Next.LATER, "waits for its turn")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def test_attempts_are_looked_at_when_they_can_be_settled_and_at_first_sooner(
     create = Driver(memory).accepted()
     view = memory.memory.view(create.id, A)
     again = None if again_in is None else Millis(view.now + again_in)
-    this = Viewed(parts(memory), create.id, A, tries, view, create.step(A))
+    this = LookTry(parts(memory), create.id, A, tries, view, create.step(A))
     assert this.await_settling(Settled(False, 1, again)).delay == seconds
 
 
@@ -113,12 +115,12 @@ def test_what_a_step_came_to_is_told_with_what_happened_to_its_host(memory: Memo
     driver.begin(A, "a1")
     driver.finish(A, "a1", Effect.REFUSED, "POST 403")
 
-    def told(result: Result, operation: OperationId = driver.id) -> str | None:
+    def told(result: StepResult, operation: OperationId = driver.id) -> str | None:
         return with_story(parts(memory), operation, A, result).story
 
     happened = story(driver.action, driver.step(A), driver.kept().decided_at).text
-    assert told(Result(Next.DONE, "403")) == happened
-    assert told(Result(Next.FAILED, "refused: 403")) == f"refused: 403; {happened}"
-    assert told(Result(Next.LATER, "429", delay=5.0)) is None
-    assert told(Result(Next.DONE, "403", story="known")) == "known"
-    assert told(Result(Next.DONE, "403"), OperationId("nothing is known of this")) is None
+    assert told(StepResult(Next.DONE, "403")) == happened
+    assert told(StepResult(Next.FAILED, "refused: 403")) == f"refused: 403; {happened}"
+    assert told(StepResult(Next.LATER, "429", delay=5.0)) is None
+    assert told(StepResult(Next.DONE, "403", story="known")) == "known"
+    assert told(StepResult(Next.DONE, "403"), OperationId("nothing is known of this")) is None

@@ -15,11 +15,11 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.thing import (
-    Asked,
     Digest,
-    Left,
-    Look,
-    Shows,
+    Likeness,
+    ThingEnd,
+    ThingLook,
+    ThingRequest,
 )
 from lockstep.worker.operation.transitions import Busy, Forward, Progress, Refused
 from tests.contract.bench import LIMITS, Bench
@@ -67,7 +67,7 @@ def test_the_same_target_again_is_met_by_the_form_that_was_learned_for_it(bench:
 
 def test_what_was_before_is_never_learned_though_it_is_like_the_target(bench: Bench) -> None:
     thing = Thing(bench).accepted(A)
-    like = look("old", Shows.LIKE)
+    like = look("old", Likeness.LIKE)
     thing.written(A, before=like)
     assert thing.shown(A, "a2", like).next is Forward.MISSED, "a write may not show yet"
     bench.pass_time(LIMITS.settle + LIMITS.call + 1)
@@ -119,7 +119,7 @@ def test_replaced_fails_and_is_named_unless_an_earlier_attempt_may_be_what_was_r
     assert (said.outcome, "overwritten" in (said.reason or "")) == (Outcome.REFUSED, True)
     assert thing.trace(A).overwrote
     other = Thing(bench, name="two")
-    other.asked = Asked("set", "vhost", "d1", Digest("target"), "vhost/other")
+    other.asked = ThingRequest("set", "vhost", "d1", Digest("target"), "vhost/other")
     other.accepted(A)
     other.shown(A, "a1", GONE)
     other.wrote(A, "a1", Effect.UNKNOWN)
@@ -152,7 +152,7 @@ def test_a_kind_that_must_not_repeat_a_write_waits_while_one_is_open(bench: Benc
 
 
 @pytest.mark.parametrize("asked_for", [TARGET, REWRITTEN])
-def test_a_secret_counts_by_an_answer_alone(bench: Bench, asked_for: Look) -> None:
+def test_a_secret_counts_by_an_answer_alone(bench: Bench, asked_for: ThingLook) -> None:
     thing = Thing(bench, secret=True).accepted(A)
     assert thing.shown(A, "a1", OLD).next is Forward.SEND
     thing.wrote(A, "a1", Effect.UNKNOWN)
@@ -218,7 +218,7 @@ def test_nothing_is_undone_where_nothing_landed_whatever_is_shown(thing: Thing) 
 def test_what_is_like_the_old_content_proves_an_undo_that_changed_something(thing: Thing) -> None:
     thing.written(A)
     thing.roll_back()
-    like = look("like old", Shows.LIKE, like=("records",))
+    like = look("like old", Likeness.LIKE, like=("records",))
     assert thing.restore(A, like).next is Forward.SEND, "it may be the target in another form"
     thing.wrote(A, "u1", Effect.APPLIED)
     assert thing.restore(A, like, "u2").next is Forward.SEND, "the inverse changed nothing"
@@ -277,7 +277,7 @@ def test_what_a_commit_leaves_is_kept_beside_the_record_and_the_secret_is_not(be
     thing.shown(A, "a2", TARGET)
     assert thing.store.text(thing.id, "secret") is None
     (left,) = thing.store.contents_left(THING).values()
-    assert isinstance(left, Left)
+    assert isinstance(left, ThingEnd)
     assert (left.digest, left.text, left.fingerprint) == ("target", "text of target", "url-of-a")
     order = thing.store.order(thing.id)
     assert order is not None

@@ -8,8 +8,8 @@ import pytest
 
 from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.content import Flaw, Id, Shown, Sight
-from lockstep.worker.operation.model import Decision, Standing
-from lockstep.worker.steps.apply import Next, Result
+from lockstep.worker.operation.model import Decision, RolloutState
+from lockstep.worker.steps.apply import Next, StepResult
 from lockstep.worker.steps.looks import gate
 from tests.contract.contents import Node
 from tests.contract.test_content_steps import A, B, Rig, lacking, record
@@ -27,7 +27,7 @@ class Gated:
             self.rig.work(A, self.rig.kept)
 
     @property
-    def rollout(self) -> Standing:
+    def rollout(self) -> RolloutState:
         found = self.rig.kept.rollout
         assert found is not None
         return found
@@ -40,7 +40,7 @@ class Gated:
     def gating(self) -> bool:
         return self.rig.bench.memory.view(self.rig.id, A).gating is not None
 
-    def look(self) -> Result:
+    def look(self) -> StepResult:
         self.rig.bench.pass_time(1000)
         return gate(self.rig.parts, self.rig.id, A, 1)
 

@@ -18,17 +18,17 @@ from lockstep.worker.operation.model import (
     GroupId,
     HostName,
     HostRef,
-    Operation,
     OperationId,
     Outcome,
     State,
+    Status,
     Undo,
 )
 from lockstep.worker.operation.ports import HostApi
-from lockstep.worker.operation.thing import Asked
+from lockstep.worker.operation.thing import ThingRequest
 from lockstep.worker.operation.transitions import Request as Wanted
 from lockstep.worker.operation.waves import Rollout
-from lockstep.worker.steps.apply import Parts, forward
+from lockstep.worker.steps.apply import StepContext, forward
 from lockstep.worker.steps.rollback import rollback, settle
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.contents import Node
@@ -88,7 +88,7 @@ class Rig:
         store = self.bench.memory
         wanted = Wanted(self.id, self.group, self.action, refs, 60_000, "a test", content=asked)
         store.accept(replace(wanted, rollout=rollout))
-        self.parts = Parts(
+        self.parts = StepContext(
             store=store,
             host=self.host,
             host_to_apply=self.host,
@@ -116,7 +116,7 @@ class Rig:
             self.bench.pass_time(LIMITS.call)
         return self
 
-    def work(self, name: HostName, kept: Operation) -> None:
+    def work(self, name: HostName, kept: Status) -> None:
         """Run the step that a host needs by what was read of the operation."""
         if kept.decision is None:
             forward(self.parts, self.id, self.group, self.action, name, 1)
@@ -126,7 +126,7 @@ class Rig:
             settle(self.parts, self.id, name, 1)
 
     @property
-    def kept(self) -> Operation:
+    def kept(self) -> Status:
         kept = self.bench.memory.operation(self.id)
         assert kept is not None
         return kept
@@ -276,13 +276,15 @@ def test_a_field_that_a_set_added_is_taken_away_again_or_is_left_to_a_person(say
 
 def test_a_worker_without_the_definition_counts_nothing() -> None:
     rig = Rig("set", (A, Node("a", record("x"))), values=["n"])
-    parts = Parts(**{**{name: getattr(rig.parts, name) for name in rig.parts.__slots__}, "kind": lacking})
+    parts = StepContext(
+        **{**{name: getattr(rig.parts, name) for name in rig.parts.__slots__}, "kind": lacking}
+    )
     said = forward(parts, rig.id, rig.group, rig.action, A, 1)
     assert "lacks the definition" in said.text
     assert rig.step(A).misses == 0
 
 
-def lacking(asked: Asked) -> Kind:
+def lacking(asked: ThingRequest) -> Kind:
     from lockstep.worker.operation.errors import InvalidInput
 
     raise InvalidInput(f"no definition here is {asked.kind}")

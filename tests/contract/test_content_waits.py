@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lockstep.worker.operation.answer import Reply
-from lockstep.worker.steps.apply import Next, Result, forward
+from lockstep.worker.steps.apply import Next, StepResult, forward
 from lockstep.worker.steps.rollback import rollback
 from tests.contract.contents import Node
 from tests.contract.test_content_steps import A, Rig, record
@@ -23,5 +23,5 @@ def test_an_undo_waits_for_what_may_still_land_and_counts_no_try() -> None:
     rig = Rig("set", (A, a), values=["n"])
     rig.work(A, rig.kept)
     rig.bench.memory.cancel(rig.id, "ann")
-    assert rollback(rig.parts, rig.id, A, 1) == Result(Next.AGAIN, "trying again", 0.01)
+    assert rollback(rig.parts, rig.id, A, 1) == StepResult(Next.AGAIN, "trying again", 0.01)
     assert rig.step(A).undo_misses == 0

@@ -5,8 +5,8 @@ import itertools
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed
-from lockstep.worker.operation.content import Effect, Said
+from lockstep.worker.operation.answer import LookAnswer, LookVerdict
+from lockstep.worker.operation.content import Effect, WriteAnswer
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import (
     Action,
@@ -21,7 +21,7 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.transitions import Forward, Progress, Refused
-from lockstep.worker.steps.apply import Next, Parts, forward
+from lockstep.worker.steps.apply import Next, StepContext, forward
 from tests.contract.bench import LIMITS, Bench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, C, Driver
 from tests.groups_alone import GroupsAlone
@@ -209,13 +209,13 @@ class Host(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
-        return ProbeAnswer(Probed.SEEN, "GET", self._seen)
+    def probe(self, group: GroupId) -> LookAnswer:
+        return LookAnswer(LookVerdict.SEEN, "GET", self._seen)
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
-        return Said(self._wrote, "said")
+    ) -> WriteAnswer:
+        return WriteAnswer(self._wrote, "said")
 
 
 def step(
@@ -223,7 +223,7 @@ def step(
 ) -> Next:
     backoff = Backoff(1, 8)
     found = Host(host, seen, wrote)
-    parts = Parts(
+    parts = StepContext(
         bench.store, lambda _: found, SystemClock(), LIMITS, backoff, backoff, 60.0, lambda _: found
     )
     return forward(parts, create.id, GROUP, Action.CREATE, host, 1).next

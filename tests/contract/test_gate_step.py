@@ -7,33 +7,33 @@ from dataclasses import dataclass, replace
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed
-from lockstep.worker.operation.content import Effect, Said
+from lockstep.worker.operation.answer import LookAnswer, LookVerdict
+from lockstep.worker.operation.content import Effect, WriteAnswer
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Presence, Seen
-from lockstep.worker.steps.apply import Next, Parts
+from lockstep.worker.steps.apply import Next, StepContext
 from lockstep.worker.steps.looks import gate
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import PRESENT, A, Driver
 from tests.contract.waves import CAREFUL, accepted, rollout
 from tests.groups_alone import GroupsAlone
 
-SHOWN = ProbeAnswer(Probed.SEEN, "200", Seen(Presence.PRESENT, "{}"))
-GONE = ProbeAnswer(Probed.SEEN, "404", Seen(Presence.ABSENT))
-SILENT = ProbeAnswer(Probed.NO_INFORMATION, "503")
-LARGE = ProbeAnswer(Probed.OVERSIZED, "200, too large")
+SHOWN = LookAnswer(LookVerdict.SEEN, "200", Seen(Presence.PRESENT, "{}"))
+GONE = LookAnswer(LookVerdict.SEEN, "404", Seen(Presence.ABSENT))
+SILENT = LookAnswer(LookVerdict.NO_INFORMATION, "503")
+LARGE = LookAnswer(LookVerdict.OVERSIZED, "200, too large")
 
 
 @dataclass
 class Node(GroupsAlone):
     """A host that answers each look so."""
 
-    answer: ProbeAnswer
+    answer: LookAnswer
     fingerprint: str = "url-of-a"
     wrong: str | None = None
     asked: str | None = None
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
+    def probe(self, group: GroupId) -> LookAnswer:
         return self.answer
 
     def unwell(self, path: str) -> str | None:
@@ -42,13 +42,13 @@ class Node(GroupsAlone):
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
+    ) -> WriteAnswer:
         raise AssertionError("the gate writes nothing")
 
 
-def looking(driver: Driver, node: Node) -> Parts:
+def looking(driver: Driver, node: Node) -> StepContext:
     none = Backoff(0.0, 0.0)
-    return Parts(driver.store, {A: node}.get, SystemClock(), LIMITS, none, none, 0.0, {A: node}.get)
+    return StepContext(driver.store, {A: node}.get, SystemClock(), LIMITS, none, none, 0.0, {A: node}.get)
 
 
 @pytest.fixture
@@ -58,7 +58,7 @@ def canary(memory: MemoryBench) -> Driver:
 
 
 @pytest.mark.parametrize("answer", [SHOWN, LARGE])
-def test_a_host_that_shows_the_group_passes(canary: Driver, answer: ProbeAnswer) -> None:
+def test_a_host_that_shows_the_group_passes(canary: Driver, answer: LookAnswer) -> None:
     assert gate(looking(canary, Node(answer)), canary.id, A, 1).next is Next.DONE
     assert rollout(canary).wave == 2
 

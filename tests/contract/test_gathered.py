@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Attempt, HostName, Millis, Seen, Step
 from lockstep.worker.record.redis import RedisStore
-from lockstep.worker.record.scripts import Arguments, Batch, Kind
+from lockstep.worker.record.scripts import Arguments, Batch, CallKind
 from tests.contract.bench import SETTLED, MemoryBench, RedisBench
 from tests.contract.driver import ABSENT, PRESENT, VERDICTS, Driver
 
@@ -36,9 +36,11 @@ class Gate:
         self._open: Batch = self._scripts._batch
         self._send = self._open._send
         self._reached, self._through = Event(), Event()
-        self.sent: list[dict[Kind, int]] = []
+        self.sent: list[dict[CallKind, int]] = []
 
-    def _hold(self, calls: Mapping[Kind, Sequence[Arguments]]) -> Mapping[Kind, Sequence[object] | Exception]:
+    def _hold(
+        self, calls: Mapping[CallKind, Sequence[Arguments]]
+    ) -> Mapping[CallKind, Sequence[object] | Exception]:
         if not self._reached.is_set():
             self._reached.set()
             assert self._through.wait(SOON)

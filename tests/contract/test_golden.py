@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed
-from lockstep.worker.operation.content import Effect, Said
+from lockstep.worker.operation.answer import LookAnswer, LookVerdict
+from lockstep.worker.operation.content import Effect, WriteAnswer
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import (
     Action,
@@ -26,7 +26,7 @@ from lockstep.worker.operation.model import (
 from lockstep.worker.operation.transitions import Accepted, Phase
 from lockstep.worker.record.codec import FORMAT
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.steps.apply import Parts, forward
+from lockstep.worker.steps.apply import StepContext, forward
 from lockstep.worker.steps.rollback import rollback, settle
 from tests.contract.bench import LIMITS, PREFIX, RedisBench
 from tests.contract.driver import GROUP, Driver
@@ -59,18 +59,18 @@ class Node(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
+    def probe(self, group: GroupId) -> LookAnswer:
         seen = Seen(Presence.PRESENT, self.body) if self.body else Seen(Presence.ABSENT)
-        return ProbeAnswer(Probed.SEEN, "GET 200" if self.body else "GET 404", seen)
+        return LookAnswer(LookVerdict.SEEN, "GET 200" if self.body else "GET 404", seen)
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
+    ) -> WriteAnswer:
         create = action is Action.CREATE
         if create == (self.body is not None):
-            return Said(Effect.CONTESTED, f"{action} 400")
+            return WriteAnswer(Effect.CONTESTED, f"{action} 400")
         self.body = (body or json.dumps({"groupId": group})) if create else None
-        return Said(Effect.APPLIED, f"{action} done")
+        return WriteAnswer(Effect.APPLIED, f"{action} done")
 
 
 class Cluster:
@@ -81,7 +81,9 @@ class Cluster:
         self.nodes = {name: Node(name, '{"groupId": "g"}' if name in holding else None) for name in "abc"}
         at_once = Backoff(0.001, 0.001)
         clock = SystemClock()
-        self.parts = Parts(self.store, self.nodes.get, clock, LIMITS, at_once, at_once, 0.001, self.nodes.get)
+        self.parts = StepContext(
+            self.store, self.nodes.get, clock, LIMITS, at_once, at_once, 0.001, self.nodes.get
+        )
 
     def end(self) -> None:
         """Do what the sweep finds to be done until nothing is left."""

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.worker.operation.answer import ProbeAnswer, Probed
-from lockstep.worker.operation.content import Effect, Flaw, Said
+from lockstep.worker.operation.answer import LookAnswer, LookVerdict
+from lockstep.worker.operation.content import Effect, Flaw, WriteAnswer
 from lockstep.worker.operation.errors import Why, told
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
 from lockstep.worker.operation.transitions import Forward, Miss, Progress
@@ -139,15 +139,15 @@ class Host(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
+    def probe(self, group: GroupId) -> LookAnswer:
         if self.seen is not None:
-            return ProbeAnswer(Probed.SEEN, "404", self.seen)
-        return ProbeAnswer(Probed.NO_INFORMATION, "503", retry_after=self.retry_after)
+            return LookAnswer(LookVerdict.SEEN, "404", self.seen)
+        return LookAnswer(LookVerdict.NO_INFORMATION, "503", retry_after=self.retry_after)
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
-        return Said(Effect.UNKNOWN, "500")
+    ) -> WriteAnswer:
+        return WriteAnswer(Effect.UNKNOWN, "500")
 
 
 class Moved(Host):
@@ -158,8 +158,8 @@ class Moved(Host):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
-        return ProbeAnswer(Probed.NO_INFORMATION, "answer lost: read timeout", flaw=Flaw.SILENT)
+    def probe(self, group: GroupId) -> LookAnswer:
+        return LookAnswer(LookVerdict.NO_INFORMATION, "answer lost: read timeout", flaw=Flaw.SILENT)
 
 
 class Answers(Host):
@@ -169,8 +169,8 @@ class Answers(Host):
         super().__init__(None)
         self.flaw = flaw
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
-        return ProbeAnswer(Probed.NO_INFORMATION, "what it said", flaw=self.flaw)
+    def probe(self, group: GroupId) -> LookAnswer:
+        return LookAnswer(LookVerdict.NO_INFORMATION, "what it said", flaw=self.flaw)
 
 
 @pytest.mark.parametrize("flaw", [Flaw.UNREADABLE, Flaw.SILENT, None])
@@ -189,8 +189,8 @@ def test_an_answer_that_cannot_be_read_counts_as_none_once_the_patience_is_over(
 class Works(Host):
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
-        return Said(Effect.APPLIED, "201")
+    ) -> WriteAnswer:
+        return WriteAnswer(Effect.APPLIED, "201")
 
 
 def test_a_host_that_was_known_until_lately_is_worked_on(memory: MemoryBench) -> None:

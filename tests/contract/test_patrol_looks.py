@@ -7,12 +7,12 @@ import itertools
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed
-from lockstep.worker.operation.content import Said
+from lockstep.worker.operation.answer import LookAnswer, LookVerdict
+from lockstep.worker.operation.content import WriteAnswer
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Presence, Seen
 from lockstep.worker.operation.transitions import Accepted
-from lockstep.worker.steps.apply import Parts
+from lockstep.worker.steps.apply import StepContext
 from lockstep.worker.steps.looks import PatrolResult, PatrolTimes, patrol
 from lockstep.worker.tasks.tasks import _told
 from tests.contract.bench import LIMITS, MemoryBench
@@ -32,14 +32,14 @@ class Host(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
+    def probe(self, group: GroupId) -> LookAnswer:
         if self.shown is None:
-            return ProbeAnswer(Probed.NO_INFORMATION, "connection refused")
-        return ProbeAnswer(Probed.SEEN, "seen", self.shown)
+            return LookAnswer(LookVerdict.NO_INFORMATION, "connection refused")
+        return LookAnswer(LookVerdict.SEEN, "seen", self.shown)
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
+    ) -> WriteAnswer:
         raise AssertionError("a patrol writes nothing")
 
 
@@ -68,7 +68,7 @@ def looked(
     clock: SystemClock | None = None,
     group: GroupId = GROUP,
 ) -> PatrolResult:
-    parts = Parts(
+    parts = StepContext(
         memory.memory,
         hosts.get,
         clock or SystemClock(),
@@ -126,7 +126,7 @@ def test_a_group_is_put_off_before_its_hosts_are_asked(memory: MemoryBench) -> N
     due: list[int] = []
 
     class Late(Host):
-        def probe(self, group: GroupId) -> ProbeAnswer:
+        def probe(self, group: GroupId) -> LookAnswer:
             due.append(memory.memory.looks[group])
             return super().probe(group)
 
@@ -157,7 +157,7 @@ def test_hosts_that_this_worker_does_not_know_keep_none_from_being_looked_at(mem
 @pytest.mark.usefixtures("ended")
 def test_what_was_seen_while_an_operation_came_in_counts_for_nothing(memory: MemoryBench) -> None:
     class Meanwhile(Host):
-        def probe(self, group: GroupId) -> ProbeAnswer:
+        def probe(self, group: GroupId) -> LookAnswer:
             Driver(memory, "two", action=Action.DELETE).accepted((A,))
             return super().probe(group)
 

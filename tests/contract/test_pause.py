@@ -5,15 +5,15 @@ from __future__ import annotations
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed
-from lockstep.worker.operation.content import Said
+from lockstep.worker.operation.answer import LookAnswer, LookVerdict
+from lockstep.worker.operation.content import WriteAnswer
 from lockstep.worker.operation.errors import HostPaused, OperationIdReused
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Presence, State
 from lockstep.worker.operation.transitions import Accepted, Busy
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.status import Pauses
-from lockstep.worker.steps.apply import Parts
+from lockstep.worker.steps.apply import StepContext
 from lockstep.worker.steps.looks import PatrolTimes, patrol
 from tests.contract.bench import LIMITS, PREFIX, Bench, MemoryBench, RedisBench
 from tests.contract.driver import ABSENT, GROUP, LONG, A, B, Driver
@@ -110,7 +110,9 @@ def test_a_repair_waits_for_the_end_of_a_pause(memory: MemoryBench) -> None:
     store.looks[GROUP] = memory.now()
     host = HoldingNothing()
     clock = SystemClock()
-    parts = Parts(store, lambda _: host, clock, LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0, lambda _: host)
+    parts = StepContext(
+        store, lambda _: host, clock, LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0, lambda _: host
+    )
     beat = PatrolTimes(every=1, longest=10, watched=1000, repair=1000, budget=1000, deadline=LONG)
     memory.pause(A, "alice", "disk swap")
 
@@ -128,10 +130,10 @@ class HoldingNothing(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
-        return ProbeAnswer(Probed.SEEN, "404", ABSENT)
+    def probe(self, group: GroupId) -> LookAnswer:
+        return LookAnswer(LookVerdict.SEEN, "404", ABSENT)
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
+    ) -> WriteAnswer:
         raise AssertionError("the patrol writes nothing itself")

@@ -13,8 +13,8 @@ import pytest
 from lockstep.worker.celery import TaskName
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.operation.answer import ProbeAnswer, Probed
-from lockstep.worker.operation.content import Effect, Said
+from lockstep.worker.operation.answer import LookAnswer, LookVerdict
+from lockstep.worker.operation.content import Effect, WriteAnswer
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import (
     Action,
@@ -25,7 +25,7 @@ from lockstep.worker.operation.model import (
     OperationId,
     Outcome,
 )
-from lockstep.worker.steps.apply import Next, Parts, Result, forward, raised
+from lockstep.worker.steps.apply import Next, StepContext, StepResult, forward, raised
 from lockstep.worker.steps.rollback import raised_later, rollback
 from lockstep.worker.tasks import run
 from lockstep.worker.tasks.runtime import Runtime
@@ -47,15 +47,15 @@ class Host(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
+    def probe(self, group: GroupId) -> LookAnswer:
         if self.broken:
             raise UnicodeDecodeError("utf-8", SECRET.encode(), 0, 1, SECRET)
-        return ProbeAnswer(Probed.SEEN, "404", ABSENT)
+        return LookAnswer(LookVerdict.SEEN, "404", ABSENT)
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
-        return Said(Effect.APPLIED, "201")
+    ) -> WriteAnswer:
+        return WriteAnswer(Effect.APPLIED, "201")
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def ran(
     def find(name: HostName) -> Host:
         return Host(name, name == A)
 
-    parts = Parts(memory.memory, find, SystemClock(), LIMITS, *waits, find)
+    parts = StepContext(memory.memory, find, SystemClock(), LIMITS, *waits, find)
     settings: Any = SimpleNamespace(call_timeout=15.0, slice_threads=2)
     monkeypatch.setattr(run, "runtime_of", lambda _: Runtime(settings, memory.memory, parts))
     task: Any = SimpleNamespace(name=name, app=None, request=SimpleNamespace(retries=0, id="x"))
@@ -97,10 +97,10 @@ def ran(
 def test_a_forward_step_that_raises_ends_as_unknown_and_holds_up_no_other_host(
     create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, counted: list[str]
 ) -> None:
-    def step(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Result:
+    def step(parts: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
         return forward(parts, operation, GROUP, Action.CREATE, host, tries)
 
-    def broken(parts: Parts, operation: OperationId, host: HostName, reason: str) -> Result:
+    def broken(parts: StepContext, operation: OperationId, host: HostName, reason: str) -> StepResult:
         return raised(parts, operation, Action.CREATE, host, reason)
 
     concluded: list[object] = []
@@ -142,7 +142,7 @@ def test_a_late_message_about_an_operation_that_was_dropped_is_no_lost_record(
     else:
         create.id = OperationId("lost")
 
-    def step(*_: object) -> Result:
+    def step(*_: object) -> StepResult:
         raise AssertionError("nothing is done without a record")
 
     assert ran(create, memory, monkeypatch, step, step) == run.DROPPED
@@ -179,9 +179,9 @@ def test_a_message_is_believed_where_the_record_agrees(
     monkeypatch.setattr(metrics, "count", lambda name, *_: counted.append(name))
     stepped: list[HostName] = []
 
-    def step(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Result:
+    def step(parts: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
         stepped.append(host)
-        return Result(Next.DONE, "done")
+        return StepResult(Next.DONE, "done")
 
     said = ran(create, memory, monkeypatch, step, step, name, group, hosts)
     assert (sorted(stepped), said == run.DROPPED) == (sorted(asked), not asked)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.operation.answer import ProbeAnswer, Probed
-from lockstep.worker.operation.content import Effect, Said
+from lockstep.worker.operation.answer import LookAnswer, LookVerdict
+from lockstep.worker.operation.content import Effect, WriteAnswer
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, OperationId, Presence, Seen
-from lockstep.worker.steps.apply import ELSEWHERE, NO_RECORD, NOT_IN_INVENTORY, Next, Result, effect_of
+from lockstep.worker.steps.apply import ELSEWHERE, NO_RECORD, NOT_IN_INVENTORY, Next, StepResult, effect_of
 from lockstep.worker.steps.rollback import (
     NOTHING_TO_UNDO,
     RESTORED,
@@ -20,8 +20,8 @@ from tests.contract.bench import LIMITS, MemoryBench, parts
 from tests.contract.driver import GROUP, PRESENT, A, B, Driver
 from tests.groups_alone import GroupsAlone
 
-APPLIED, CONTESTED = Said(Effect.APPLIED, "201"), Said(Effect.CONTESTED, "409")
-LATE = Said(Effect.APPLIED, "201", shows_after=5.0)
+APPLIED, CONTESTED = WriteAnswer(Effect.APPLIED, "201"), WriteAnswer(Effect.CONTESTED, "409")
+LATE = WriteAnswer(Effect.APPLIED, "201", shows_after=5.0)
 
 
 class Host(GroupsAlone):
@@ -29,22 +29,22 @@ class Host(GroupsAlone):
 
     fingerprint = "url-of-a"
 
-    def __init__(self, *shown: Presence | None, says: tuple[Said, ...] = (APPLIED,)) -> None:
+    def __init__(self, *shown: Presence | None, says: tuple[WriteAnswer, ...] = (APPLIED,)) -> None:
         self.shown, self.says = list(shown), list(says)
         self.writes: list[tuple[Action, str | None]] = []
 
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
+    def probe(self, group: GroupId) -> LookAnswer:
         shown = self.shown.pop(0) if len(self.shown) > 1 else self.shown[0]
         if shown is None:
-            return ProbeAnswer(Probed.NO_INFORMATION, "503")
-        return ProbeAnswer(Probed.SEEN, "seen", Seen(shown))
+            return LookAnswer(LookVerdict.NO_INFORMATION, "503")
+        return LookAnswer(LookVerdict.SEEN, "seen", Seen(shown))
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
+    ) -> WriteAnswer:
         self.writes.append((action, body))
         return self.says.pop(0) if len(self.says) > 1 else self.says[0]
 
@@ -53,7 +53,9 @@ class Stranger(Host):
     fingerprint = "another url"
 
 
-def undone(memory: MemoryBench, host: Host | None, action: Action = Action.CREATE) -> tuple[Result, Driver]:
+def undone(
+    memory: MemoryBench, host: Host | None, action: Action = Action.CREATE
+) -> tuple[StepResult, Driver]:
     """Run the undo of A, which one write has changed."""
     driver = Driver(memory, action=action).accepted().undoing(A)
     return rollback(parts(memory, host), driver.id, A, 1), driver
@@ -69,13 +71,13 @@ P, Q = Presence.PRESENT, Presence.ABSENT
         (Stranger(P), ELSEWHERE),
         (Host(None), "GET 503"),
         (
-            Host(P, says=(Said(Effect.APPLIED, "200", shows_after=5.0),)),
+            Host(P, says=(WriteAnswer(Effect.APPLIED, "200", shows_after=5.0),)),
             "delete applied, and may not show yet",
         ),
-        (Host(P, says=(Said(Effect.REFUSED, "403"),)), "delete refused (403)"),
-        (Host(P, says=(Said(Effect.NOT_APPLIED, "503"),)), "delete not applied (503)"),
-        (Host(P, says=(Said(Effect.UNKNOWN, "500"),)), "delete unknown (500)"),
-        (Host(P, says=(Said(Effect.MISDIRECTED, "421"),)), "delete unknown (421)"),
+        (Host(P, says=(WriteAnswer(Effect.REFUSED, "403"),)), "delete refused (403)"),
+        (Host(P, says=(WriteAnswer(Effect.NOT_APPLIED, "503"),)), "delete not applied (503)"),
+        (Host(P, says=(WriteAnswer(Effect.UNKNOWN, "500"),)), "delete unknown (500)"),
+        (Host(P, says=(WriteAnswer(Effect.MISDIRECTED, "421"),)), "delete unknown (421)"),
         (Host(P, says=(CONTESTED,)), "delete refused (409)"),
         (Host(P, None, says=(CONTESTED,)), "delete not applied (409)"),
     ],
@@ -129,7 +131,7 @@ def test_where_nothing_is_to_be_undone_no_host_is_asked(memory: MemoryBench) -> 
     assert rollback(asked, driver.id, B, 1) == NOTHING_TO_UNDO
     assert settle(asked, driver.id, A, 1) == SETTLED, "nothing is open there"
     for run in (rollback, settle):
-        assert run(asked, OperationId("unknown"), A, 1) == Result(Next.ABORTED, NO_RECORD)
+        assert run(asked, OperationId("unknown"), A, 1) == StepResult(Next.ABORTED, NO_RECORD)
 
 
 def test_what_is_open_after_the_decision_is_settled_by_two_looks(memory: MemoryBench) -> None:
@@ -167,11 +169,11 @@ def test_a_step_that_raised_waits_as_long_as_any(memory: MemoryBench, counted: b
     [
         (APPLIED, None, Effect.APPLIED),
         (LATE, None, Effect.UNSHOWN),
-        (Said(Effect.REFUSED, "403"), P, Effect.REFUSED),
+        (WriteAnswer(Effect.REFUSED, "403"), P, Effect.REFUSED),
         (CONTESTED, None, Effect.NOT_APPLIED),
         (CONTESTED, P, Effect.ALREADY),
         (CONTESTED, Q, Effect.CONTESTED),
     ],
 )
-def test_what_came_of_a_write(said: Said, shown: Presence | None, effect: Effect) -> None:
+def test_what_came_of_a_write(said: WriteAnswer, shown: Presence | None, effect: Effect) -> None:
     assert effect_of(Host(shown), GROUP, Action.to(P), said) is effect

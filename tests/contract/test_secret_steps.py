@@ -8,7 +8,7 @@ from typing import Any
 
 from lockstep.worker.kinds import asked_of
 from lockstep.worker.kinds.seal import SealKeys
-from lockstep.worker.operation.answer import NoReply, Reply, Request
+from lockstep.worker.operation.answer import HttpRequest, NoReply, Reply
 from lockstep.worker.operation.model import (
     State,
 )
@@ -42,7 +42,7 @@ delete: DELETE /records/{id}
 class Hashing(Node):
     """A host that shows of a password its hash alone, never twice the same, and quotes what it refuses."""
 
-    def answer(self, request: Request) -> Reply | NoReply:
+    def answer(self, request: HttpRequest) -> Reply | NoReply:
         refuses = self.manners[:1] == ["refuse"]
         came = super().answer(request)
         if refuses:

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 
 from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import ProbeAnswer, Probed
-from lockstep.worker.operation.content import Effect, Flaw, Said
+from lockstep.worker.operation.answer import LookAnswer, LookVerdict
+from lockstep.worker.operation.content import Effect, Flaw, WriteAnswer
 from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.host import Backoff, WriteLimit
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, State
-from lockstep.worker.steps.apply import Next, Parts, forward
+from lockstep.worker.steps.apply import Next, StepContext, forward
 from lockstep.worker.steps.rollback import rollback, settle
 from tests.contract.bench import LIMITS, SETTLED, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, Driver
@@ -29,23 +29,23 @@ class Host(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
-        return ProbeAnswer(Probed.SEEN, "404", ABSENT)
+    def probe(self, group: GroupId) -> LookAnswer:
+        return LookAnswer(LookVerdict.SEEN, "404", ABSENT)
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
-        return Said(Effect.APPLIED, "201")
+    ) -> WriteAnswer:
+        return WriteAnswer(Effect.APPLIED, "201")
 
 
-class SparedHost(Host):
+class SilentHost(Host):
     """The same, while it is spared."""
 
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
-        return ProbeAnswer(Probed.NO_INFORMATION, WHY, flaw=Flaw.SILENT)
+    def probe(self, group: GroupId) -> LookAnswer:
+        return LookAnswer(LookVerdict.NO_INFORMATION, WHY, flaw=Flaw.SILENT)
 
 
 @pytest.fixture
@@ -56,16 +56,18 @@ def create(memory: MemoryBench) -> Driver:
 
 
 @pytest.fixture
-def parts(memory: MemoryBench) -> Parts:
+def parts(memory: MemoryBench) -> StepContext:
     def spared(_: HostName) -> Host:
-        return SparedHost()
+        return SilentHost()
 
-    return Parts(
+    return StepContext(
         memory.memory, lambda _: Host(), SystemClock(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0, spared
     )
 
 
-def test_a_spared_look_counts_as_a_miss_and_fails_the_step_in_the_end(create: Driver, parts: Parts) -> None:
+def test_a_spared_look_counts_as_a_miss_and_fails_the_step_in_the_end(
+    create: Driver, parts: StepContext
+) -> None:
     for tries in range(1, LIMITS.host_patience + 1):
         assert forward(parts, create.id, GROUP, Action.CREATE, A, tries).next is Next.AGAIN
         create.bench.pass_time(1)
@@ -79,7 +81,7 @@ def test_a_spared_look_counts_as_a_miss_and_fails_the_step_in_the_end(create: Dr
     assert create.step(A).why is Why.SILENT, "it did not answer"
 
 
-def test_a_rollback_asks_and_writes_all_the_same(create: Driver, parts: Parts) -> None:
+def test_a_rollback_asks_and_writes_all_the_same(create: Driver, parts: StepContext) -> None:
     create.begin(A, "a1")
     create.roll_back()
     create.bench.pass_time(SETTLED)
@@ -89,7 +91,7 @@ def test_a_rollback_asks_and_writes_all_the_same(create: Driver, parts: Parts) -
     assert create.kept().state is State.ROLLED_BACK
 
 
-def test_settling_asks_all_the_same(create: Driver, parts: Parts) -> None:
+def test_settling_asks_all_the_same(create: Driver, parts: StepContext) -> None:
     create.begin(A, "a1")
     create.begin(A, "a2", seen=None)
     create.apply(A)
@@ -104,8 +106,8 @@ def test_settling_asks_all_the_same(create: Driver, parts: Parts) -> None:
 class ChangedHost(Host):
     """One that holds what is to be undone."""
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
-        return ProbeAnswer(Probed.SEEN, "200", PRESENT)
+    def probe(self, group: GroupId) -> LookAnswer:
+        return LookAnswer(LookVerdict.SEEN, "200", PRESENT)
 
 
 def test_a_task_that_waits_for_its_turn_says_what_for_and_where_in_line(memory: MemoryBench) -> None:
@@ -118,7 +120,7 @@ def test_a_task_that_waits_for_its_turn_says_what_for_and_where_in_line(memory: 
     two.begin(A, "a2")
     one.roll_back()
     backoff = Backoff(1, 8)
-    parts = Parts(
+    parts = StepContext(
         memory.memory, lambda _: Host(), SystemClock(), LIMITS, backoff, backoff, 60.0, lambda _: Host()
     )
     waiting = forward(parts, three.id, GroupId(three.id), Action.CREATE, A, 1)

@@ -16,7 +16,7 @@ import pytest
 
 from lockstep.worker.hosts import curl, looks
 from lockstep.worker.hosts.client import HostClient
-from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.answer import LookVerdict
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, HostName, Presence
@@ -71,7 +71,7 @@ def test_a_certificate_of_the_authority_is_trusted_and_one_connection_serves(
     server: Server, authority: Authority, carrier: str
 ) -> None:
     host = client(server, str(authority.file))
-    assert host.probe(G).probed is Probed.SEEN
+    assert host.probe(G).probed is LookVerdict.SEEN
     assert write(host) is Effect.APPLIED
     assert server.accepted == (1 if carrier == "libcurl" else 2)
 
@@ -112,7 +112,7 @@ def test_a_certificate_of_a_stranger_is_not(server: Server, tmp_path: Path, stra
         Effect.NOT_APPLIED,
         "not sent: TLS error: its certificate is of an authority that is not trusted",
     )
-    assert host.probe(G).probed is Probed.NO_INFORMATION
+    assert host.probe(G).probed is LookVerdict.NO_INFORMATION
 
 
 def test_without_verification_any_certificate_does(server: Server) -> None:
@@ -129,7 +129,7 @@ def test_an_authority_that_was_replaced_is_read_again(
     fresh = tmp_path / "fresh.pem"
     shutil.copy(authority.file, fresh)
     fresh.replace(file)
-    assert host.probe(G).probed is Probed.SEEN
+    assert host.probe(G).probed is LookVerdict.SEEN
 
 
 def test_a_certificate_of_ours_is_shown_and_read_again_when_it_is_replaced(
@@ -146,7 +146,7 @@ def test_a_certificate_of_ours_is_shown_and_read_again_when_it_is_replaced(
         without = Host(HostName("node1"), url, verify=str(authority.file))
         host = called(replace(without, cert=(str(cert), str(key))))
 
-        assert called(without).probe(G).probed is Probed.NO_INFORMATION
+        assert called(without).probe(G).probed is LookVerdict.NO_INFORMATION
         assert host.probe(G).text.startswith("not sent: ")  # no such file
         for signed, taken in (
             (Authority(tmp_path / "stranger").sign("me", "DNS:me"), False),
@@ -155,7 +155,7 @@ def test_a_certificate_of_ours_is_shown_and_read_again_when_it_is_replaced(
             for old, new in ((signed.certificate, cert), (signed.key, key)):
                 shutil.copy(old, tmp_path / "fresh")
                 (tmp_path / "fresh").replace(new)
-            assert (host.probe(G).probed is Probed.SEEN) is taken
+            assert (host.probe(G).probed is LookVerdict.SEEN) is taken
         shutil.copy(own.key, key)
         if carrier == "libcurl":
             monkeypatch.setattr(
@@ -184,7 +184,7 @@ def test_a_certificate_of_ours_that_was_replaced_is_not_shown_again(
             for old, new in ((signed.certificate, cert), (signed.key, key)):
                 shutil.copy(old, tmp_path / "fresh")
                 (tmp_path / "fresh").replace(new)
-            assert [host.probe(G).probed for _ in range(2)] == [Probed.SEEN] * 2
+            assert [host.probe(G).probed for _ in range(2)] == [LookVerdict.SEEN] * 2
         assert running.shown == ["first", "first", "second", "second"]
         assert running.accepted == (2 if carrier == "libcurl" and not closes else 4)
 
@@ -196,7 +196,7 @@ def test_a_host_is_asked_for_the_name_that_its_entry_gives(
     server.socket.context.sni_callback = lambda _, name, __: asked.append(name)  # type: ignore[attr-defined]
     named = replace(client(server, str(authority.file)).host, url=f"https://127.0.0.1:{server.server_port}")
     host = called(replace(named, server_name="localhost"))
-    assert host.probe(G).probed is Probed.SEEN
+    assert host.probe(G).probed is LookVerdict.SEEN
     assert write(host) is Effect.APPLIED
     assert set(asked) == {"localhost"}
     assert server.accepted == (1 if carrier == "libcurl" else 2)
@@ -209,7 +209,7 @@ def test_the_reason_is_named(server: Server, authority: Authority, tmp_path: Pat
     port = server.server_port
     other = called(Host(HostName("n"), f"https://127.0.0.1:{port}", verify=str(authority.file)))
     assert other.probe(G).text == "not sent: TLS error: its certificate is for another name"
-    assert client(server, str(tmp_path / "gone.pem")).probe(G).probed is Probed.NO_INFORMATION
+    assert client(server, str(tmp_path / "gone.pem")).probe(G).probed is LookVerdict.NO_INFORMATION
     with served() as plain:
         said = client(plain, str(authority.file)).probe(G).text
     assert said == "not sent: TLS error: it does not speak TLS there"

@@ -8,7 +8,7 @@ from lockstep.worker.operation.model import (
     AttemptId,
     HostName,
     Millis,
-    Standing,
+    RolloutState,
 )
 from lockstep.worker.operation.transitions import (
     Accepted,
@@ -31,7 +31,7 @@ def accepted(bench: Bench, rollout: Rollout, deadline: int = DEADLINE) -> Driver
     return driver
 
 
-def rollout(driver: Driver) -> Standing:
+def rollout(driver: Driver) -> RolloutState:
     """How far it is."""
     found = driver.kept().rollout
     assert found is not None

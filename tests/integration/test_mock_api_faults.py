@@ -10,7 +10,7 @@ import pytest
 import requests
 
 from lockstep.mock_api.admin import Fault
-from lockstep.mock_api.faults import Kind, Latency
+from lockstep.mock_api.faults import FaultKind, Latency
 from lockstep.mock_api.history import Record as Entry
 from tests.integration.mock_process import NodeClient, Running, cluster
 from tests.waiting import eventually
@@ -33,7 +33,7 @@ def node(running: Running) -> NodeClient:
     return running.nodes["node1"]
 
 
-def arm(running: Running, kind: Kind, **fields: object) -> None:
+def arm(running: Running, kind: FaultKind, **fields: object) -> None:
     fault: Fault = {"kind": kind.value, **fields}  # type: ignore[dict-item]
     running.admin.add_faults(fault, node="node1")
 
@@ -46,8 +46,8 @@ def holds(running: Running, group: str = "a") -> bool:
     return group in running.admin.groups("node1")
 
 
-@pytest.mark.parametrize(("kind", "lands"), [(Kind.ERROR_BEFORE, False), (Kind.ERROR_AFTER, True)])
-def test_errors(running: Running, node: NodeClient, kind: Kind, lands: bool) -> None:
+@pytest.mark.parametrize(("kind", "lands"), [(FaultKind.ERROR_BEFORE, False), (FaultKind.ERROR_AFTER, True)])
+def test_errors(running: Running, node: NodeClient, kind: FaultKind, lands: bool) -> None:
     arm(running, kind, status=502, methods=["POST"])
     assert node.post("a").status_code == 502
     assert node.get("a").status_code == (200 if lands else 404)
@@ -55,9 +55,9 @@ def test_errors(running: Running, node: NodeClient, kind: Kind, lands: bool) -> 
     assert (entry.status, entry.fault, entry.effect_at is not None) == (502, kind, lands)
 
 
-@pytest.mark.parametrize(("kind", "lands"), [(Kind.HANG_BEFORE, False), (Kind.HANG_AFTER, True)])
+@pytest.mark.parametrize(("kind", "lands"), [(FaultKind.HANG_BEFORE, False), (FaultKind.HANG_AFTER, True)])
 def test_hanging_for_ever_ends_when_the_client_leaves(
-    running: Running, node: NodeClient, kind: Kind, lands: bool
+    running: Running, node: NodeClient, kind: FaultKind, lands: bool
 ) -> None:
     arm(running, kind)
     with pytest.raises(requests.ReadTimeout):
@@ -66,9 +66,9 @@ def test_hanging_for_ever_ends_when_the_client_leaves(
     assert (last(running).status, last(running).answered_at, holds(running)) == (None, None, lands)
 
 
-@pytest.mark.parametrize(("kind", "status"), [(Kind.HANG_BEFORE, 504), (Kind.HANG_AFTER, 201)])
+@pytest.mark.parametrize(("kind", "status"), [(FaultKind.HANG_BEFORE, 504), (FaultKind.HANG_AFTER, 201)])
 def test_hanging_for_a_time_ends_with_an_answer(
-    running: Running, node: NodeClient, kind: Kind, status: int
+    running: Running, node: NodeClient, kind: FaultKind, status: int
 ) -> None:
     arm(running, kind, seconds=0.2)
     assert node.post("a").status_code == status
@@ -78,8 +78,8 @@ def test_hanging_for_a_time_ends_with_an_answer(
     assert (entry.status, holds(running)) == (status, status == 201)
 
 
-@pytest.mark.parametrize(("kind", "lands"), [(Kind.RESET_BEFORE, False), (Kind.RESET_AFTER, True)])
-def test_a_reset_is_a_real_one(running: Running, node: NodeClient, kind: Kind, lands: bool) -> None:
+@pytest.mark.parametrize(("kind", "lands"), [(FaultKind.RESET_BEFORE, False), (FaultKind.RESET_AFTER, True)])
+def test_a_reset_is_a_real_one(running: Running, node: NodeClient, kind: FaultKind, lands: bool) -> None:
     arm(running, kind)
     with node.send("a") as connection, pytest.raises(ConnectionResetError):
         connection.recv(1)
@@ -87,7 +87,7 @@ def test_a_reset_is_a_real_one(running: Running, node: NodeClient, kind: Kind, l
 
 
 def test_malformed(running: Running, node: NodeClient) -> None:
-    arm(running, Kind.MALFORMED, methods=["POST"])
+    arm(running, FaultKind.MALFORMED, methods=["POST"])
     answer = node.post("a")
     assert (answer.status_code, answer.text[:6], answer.headers["content-type"][:9]) == (
         201,
@@ -98,25 +98,25 @@ def test_malformed(running: Running, node: NodeClient) -> None:
 
 
 def test_a_write_is_ignored(running: Running, node: NodeClient) -> None:
-    arm(running, Kind.IGNORE)
+    arm(running, FaultKind.IGNORE)
     assert (node.post("a").status_code, node.get("a").status_code) == (201, 404)
     assert not holds(running)
 
 
 def test_a_group_is_no_text_that_is_rewritten(running: Running, node: NodeClient) -> None:
     """Kind.REWRITE is about things of a kind, and has its test beside these."""
-    arm(running, Kind.REWRITE)
+    arm(running, FaultKind.REWRITE)
     assert (node.post("a").status_code, node.get("a").json()) == (201, {"groupId": "a"})
 
 
 def test_wrong_id(running: Running, node: NodeClient) -> None:
-    arm(running, Kind.WRONG_ID)
+    arm(running, FaultKind.WRONG_ID)
     assert (node.post("a").status_code, node.get("a").json()) == (201, {"groupId": "a-other"})
     assert running.admin.groups("node1") == {"a": {"groupId": "a"}}
 
 
 def test_a_delayed_write_lands_after_its_client_gave_up(running: Running, node: NodeClient) -> None:
-    arm(running, Kind.DELAYED, seconds=0.4)
+    arm(running, FaultKind.DELAYED, seconds=0.4)
     node.give_up("a")
     eventually(lambda: last(running).end == "left", "the node noticed that the client left")
     assert node.get("a").status_code == 404
@@ -130,14 +130,14 @@ def test_a_delayed_write_lands_after_its_client_gave_up(running: Running, node: 
 
 
 def test_a_delayed_write_can_answer_once_it_has_landed(running: Running, node: NodeClient) -> None:
-    arm(running, Kind.DELAYED, seconds=0.2, answers=True)
+    arm(running, FaultKind.DELAYED, seconds=0.2, answers=True)
     assert node.post("a").status_code == 201
     entry = last(running)
     assert (entry.effect_at or 0) - entry.arrived >= 0.19
 
 
 def test_a_delayed_write_lands_on_a_node_that_went_down(running: Running, node: NodeClient) -> None:
-    arm(running, Kind.DELAYED, seconds=0.2)
+    arm(running, FaultKind.DELAYED, seconds=0.2)
     with node.send("a"):
         eventually(lambda: running.admin.history(group="a"), "the call arrived")
         running.admin.down("node1")
@@ -145,7 +145,7 @@ def test_a_delayed_write_lands_on_a_node_that_went_down(running: Running, node: 
 
 
 def test_refuse_is_about_one_group_and_about_writes(running: Running, node: NodeClient) -> None:
-    arm(running, Kind.REFUSE, group="team-*")
+    arm(running, FaultKind.REFUSE, group="team-*")
     assert (node.post("team-a").status_code, node.get("team-a").status_code) == (403, 404)
     assert node.post("a").status_code == 201
     assert last(running, "team-a").fault is None
@@ -153,14 +153,14 @@ def test_refuse_is_about_one_group_and_about_writes(running: Running, node: Node
 
 
 def test_throttle(running: Running, node: NodeClient) -> None:
-    arm(running, Kind.THROTTLE, status=503, retry_after=7, times=1)
+    arm(running, FaultKind.THROTTLE, status=503, retry_after=7, times=1)
     answer = node.post("a")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "7")
     assert node.post("a").status_code == 201
 
 
 def test_redirect(running: Running, node: NodeClient) -> None:
-    arm(running, Kind.REDIRECT, location="http://127.0.0.1:9/")
+    arm(running, FaultKind.REDIRECT, location="http://127.0.0.1:9/")
     answer = node.post("a")
     assert (answer.status_code, answer.headers["location"], holds(running)) == (
         307,
@@ -170,14 +170,14 @@ def test_redirect(running: Running, node: NodeClient) -> None:
 
 
 def test_answer(running: Running, node: NodeClient) -> None:
-    arm(running, Kind.ANSWER, status=418, body={"groupId": "a"}, after=1)
+    arm(running, FaultKind.ANSWER, status=418, body={"groupId": "a"}, after=1)
     assert node.get("a").status_code == 404
     answer = node.post("a")
     assert (answer.status_code, answer.json(), holds(running)) == (418, {"groupId": "a"}, False)
 
 
 def test_down_refuses_connections_and_up_accepts_them(running: Running, node: NodeClient) -> None:
-    arm(running, Kind.DOWN)
+    arm(running, FaultKind.DOWN)
     with pytest.raises(ConnectionRefusedError):
         node.send("a")
     assert not running.admin.nodes()["node1"].up
@@ -187,7 +187,7 @@ def test_down_refuses_connections_and_up_accepts_them(running: Running, node: No
 
 
 def test_going_down_resets_what_is_open_and_ends_by_itself(running: Running, node: NodeClient) -> None:
-    arm(running, Kind.HANG_BEFORE, times=1)
+    arm(running, FaultKind.HANG_BEFORE, times=1)
     with node.send("a") as connection:
         eventually(lambda: running.admin.history(group="a"), "the call arrived")
         running.admin.down("node1", seconds=0.2)
@@ -198,7 +198,7 @@ def test_going_down_resets_what_is_open_and_ends_by_itself(running: Running, nod
 
 
 def test_latency_delays_calls_that_are_otherwise_sound(running: Running, node: NodeClient) -> None:
-    arm(running, Kind.LATENCY, latency={"fixed": 150})
+    arm(running, FaultKind.LATENCY, latency={"fixed": 150})
     started = time.monotonic()
     assert node.post("a").status_code == 201
     assert time.monotonic() - started >= 0.14
@@ -221,4 +221,4 @@ def test_a_seeded_rule_strikes_the_same_calls_after_a_reset(running: Running, no
 
 def test_every_kind_has_a_test_here() -> None:
     source = Path(__file__).read_text()
-    assert [kind for kind in Kind if f"Kind.{kind.name}" not in source] == []
+    assert [kind for kind in FaultKind if f"Kind.{kind.name}" not in source] == []

@@ -31,8 +31,8 @@ CONTENT = (
         ),
         (
             "content.py",
-            "look.shows is Shows.LIKE and landed and known and seen != step.trace.was",
-            "look.shows is Shows.LIKE and landed and known",
+            "look.shows is Likeness.LIKE and landed and known and seen != step.trace.was",
+            "look.shows is Likeness.LIKE and landed and known",
         ),
     ),
     mutant(
@@ -53,7 +53,7 @@ CONTENT = (
         ),
         (
             "content.py",
-            "if landed and not target and look.shows is Shows.OTHER and seen != step.trace.was:",
+            "if landed and not target and look.shows is Likeness.OTHER and seen != step.trace.was:",
             "if not record:",
         ),
     ),
@@ -66,7 +66,7 @@ CONTENT = (
         ),
         (
             "content.py",
-            "if not target and look.shows is Shows.OTHER and seen != trace.restore_over:",
+            "if not target and look.shows is Likeness.OTHER and seen != trace.restore_over:",
             "if not record:",
         ),
     ),

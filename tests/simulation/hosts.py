@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import pycurl
 
-from lockstep.worker.operation.answer import NoReply, ProbeAnswer, Reply, classify_probe, classify_write
-from lockstep.worker.operation.content import Effect, Said
+from lockstep.worker.operation.answer import LookAnswer, NoReply, Reply, classify_look, classify_write
+from lockstep.worker.operation.content import Effect, WriteAnswer
 from lockstep.worker.operation.host import ALL_HOSTS
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
-from lockstep.worker.operation.ports import Stopping
+from lockstep.worker.operation.ports import StopOrdered
 from tests.groups_alone import GroupsAlone
 from tests.simulation import transport
 from tests.simulation.faults import GROUP, Fate, Row, T
@@ -32,16 +32,16 @@ TOO_LATE = transport.came(transport.TOO_LATE)
 BODY = b'{"groupId": "g", "colour": "red"}'
 ODD = b"<html>welcome</html>"
 LONG = transport.Way(pycurl.E_WRITE_ERROR, status=200, body=b"x" * (transport.MOST + 1))
-PROBED = {True: classify_probe(GROUP, answer(200, BODY)), False: classify_probe(GROUP, answer(404))}
-SILENT = tuple(classify_probe(GROUP, said) for said in LOST)
+PROBED = {True: classify_look(GROUP, answer(200, BODY)), False: classify_look(GROUP, answer(404))}
+SILENT = tuple(classify_look(GROUP, said) for said in LOST)
 UNSEEN = {
-    Fate.ERROR: (classify_probe(GROUP, answer(500)),),
+    Fate.ERROR: (classify_look(GROUP, answer(500)),),
     Fate.TIMEOUT: SILENT,
     Fate.RESET: SILENT,
-    Fate.NOT_SENT: tuple(classify_probe(GROUP, said) for said in NOT_SENT),
-    Fate.FORBIDDEN: (classify_probe(GROUP, answer(403)),),
-    Fate.RETRY_AFTER: (classify_probe(GROUP, answer(429, b"", "Retry-After: 20")),),
-    Fate.OVERSIZED: (classify_probe(GROUP, transport.came(LONG)),),
+    Fate.NOT_SENT: tuple(classify_look(GROUP, said) for said in NOT_SENT),
+    Fate.FORBIDDEN: (classify_look(GROUP, answer(403)),),
+    Fate.RETRY_AFTER: (classify_look(GROUP, answer(429, b"", "Retry-After: 20")),),
+    Fate.OVERSIZED: (classify_look(GROUP, transport.came(LONG)),),
 }
 DONE = {Action.CREATE: answer(201), Action.DELETE: answer(200)}
 ODDLY_DONE = {Action.CREATE: answer(201, ODD), Action.DELETE: answer(200, ODD)}
@@ -57,7 +57,7 @@ WITHOUT_EFFECT: dict[Fate, tuple[Reply | NoReply, ...]] = {
     Fate.REDIRECT: (answer(302),),
 }
 LATE = (Fate.LATE, Fate.CRASH_LATE, Fate.REDIRECT_LATE, Fate.TOO_LATE)
-CLASSIFIED: dict[tuple[Action, int], Said] = {}
+CLASSIFIED: dict[tuple[Action, int], WriteAnswer] = {}
 
 
 @dataclass(slots=True)
@@ -139,11 +139,11 @@ class HostPort(GroupsAlone):
         self._elsewhere = elsewhere
         self.fingerprint = "another url" if elsewhere else host.url
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
+    def probe(self, group: GroupId) -> LookAnswer:
         run, host, world = self._run, self._host, self._run.world
         fate, delay = run.draw(world.probe)
         if fate is Fate.STOPPING:
-            raise Stopping
+            raise StopOrdered
         run.sleep(delay)
         if host.down:
             return self._dead_probe()
@@ -162,7 +162,7 @@ class HostPort(GroupsAlone):
         run.log("GET", host.name, fate.name)
         return self._one_of(UNSEEN[fate])
 
-    def _dead_probe(self) -> ProbeAnswer:
+    def _dead_probe(self) -> LookAnswer:
         run, host = self._run, self._host
         run.met_down(host)
         run.sleep(READ_TIMEOUT if host.hangs else 1)
@@ -178,7 +178,7 @@ class HostPort(GroupsAlone):
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
+    ) -> WriteAnswer:
         if self._elsewhere:
             raise Violation("a write goes to a host that is not the one of the record")
         said = self._write(action, attempt, send_before)

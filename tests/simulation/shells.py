@@ -7,8 +7,8 @@ from dataclasses import replace
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import HostName
-from lockstep.worker.operation.ports import Stopping
-from lockstep.worker.steps.apply import Result, forward
+from lockstep.worker.operation.ports import StopOrdered
+from lockstep.worker.steps.apply import StepResult, forward
 from lockstep.worker.steps.looks import gate
 from lockstep.worker.steps.rollback import rollback, settle
 from lockstep.worker.tasks.run import REQUEUE
@@ -33,10 +33,10 @@ def run_task(run: Run) -> None:
             _once(run)
         if again:
             _retry(run, again)
-    except (StoreUnavailable, Stopping) as error:
+    except (StoreUnavailable, StopOrdered) as error:
         if message.kind == "sweep":
             return  # the next one is two seconds away
-        if not isinstance(error, Stopping):
+        if not isinstance(error, StopOrdered):
             run.sleep(BEFORE_REQUEUE[run.world.choose(2)])
         run.log("requeued:", error)
         run.broker.requeue(message, run.started)
@@ -68,7 +68,7 @@ def _once(run: Run) -> None:
             run.broker.publish_next(run, run.message.operation)
 
 
-def _step(run: Run, host: HostName) -> Result:
+def _step(run: Run, host: HostName) -> StepResult:
     message = run.message
     parts = run.parts
     if message.kind == "forward":

@@ -8,22 +8,22 @@ from contextlib import suppress
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import HostName
-from lockstep.worker.operation.ports import Stopping
-from lockstep.worker.steps.apply import Next, Result
+from lockstep.worker.operation.ports import StopOrdered
+from lockstep.worker.steps.apply import Next, StepResult
 from lockstep.worker.tasks.run import NOT_BEGUN, keep_longer_waits
 from tests.simulation.broker import Message
 from tests.simulation.limits import SETTINGS
 from tests.simulation.task import Run
 from tests.simulation.world import Killed
 
-Step = Callable[[Run, HostName], Result]
+Step = Callable[[Run, HostName], StepResult]
 
 
 def run_steps(run: Run, step: Step) -> Mapping[HostName, float]:
     """Run the step for every host; return those to come back to, with their delays in seconds."""
     message, told = run.message, False
 
-    def told_of(thread: Run, host: HostName) -> Result:
+    def told_of(thread: Run, host: HostName) -> StepResult:
         nonlocal told
         result = step(thread, host)
         if result.next is Next.FAILED and not told:
@@ -40,7 +40,7 @@ def run_steps(run: Run, step: Step) -> Mapping[HostName, float]:
     return keep_longer_waits(run.parts, message.operation, results)
 
 
-def _side_by_side(run: Run, step: Step) -> dict[HostName, Result]:
+def _side_by_side(run: Run, step: Step) -> dict[HostName, StepResult]:
     hosts = run.message.hosts
     if len(hosts) == 1:
         return {hosts[0]: step(run, hosts[0])}
@@ -61,7 +61,7 @@ def _side_by_side(run: Run, step: Step) -> dict[HostName, Result]:
                 results[host] = step(thread, host)
         except Killed:
             run.process.dead = True
-        except (StoreUnavailable, Stopping) as fault:
+        except (StoreUnavailable, StopOrdered) as fault:
             faults.append(fault)
         finally:
             running.discard(thread)

@@ -11,7 +11,7 @@ from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import AttemptId, Decision, HostName, OperationId
 from lockstep.worker.operation.ports import Store
 from lockstep.worker.operation.transitions import Forward, Phase
-from lockstep.worker.steps.apply import Parts
+from lockstep.worker.steps.apply import StepContext
 from tests.simulation.faults import PAST_VISIBILITY, Draw, Fate, Row
 from tests.simulation.hosts import HostPort, SimHost
 from tests.simulation.limits import FORWARD_BACKOFF, LIMITS, ROLLBACK_BACKOFF, SETTINGS, VISIBILITY
@@ -58,9 +58,9 @@ class Run:
         return thread
 
     @cached_property
-    def parts(self) -> Parts:
+    def parts(self) -> StepContext:
         """What a step works with."""
-        return Parts(
+        return StepContext(
             store=self.store,
             host=self.find,
             host_to_apply=self.find,

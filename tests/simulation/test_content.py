@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from lockstep.worker.kinds.kind import Kind
-from lockstep.worker.operation.answer import NoReply, Reply, Request, Trouble
-from lockstep.worker.operation.content import Id, Said, Shown
+from lockstep.worker.operation.answer import HttpRequest, NoReply, Reply, Trouble
+from lockstep.worker.operation.content import Id, Shown, WriteAnswer
 from lockstep.worker.operation.model import HostName, State, Step, Undo
 from tests.contract.bench import LIMITS, UNIT
 from tests.contract.contents import Node
@@ -33,7 +33,7 @@ class WildNode(Node):
         self.chance, self.now = chance, now
         self.rewrites = chance.random() < 0.3
         self.wild = True
-        self.late: list[tuple[int, Request]] = []
+        self.late: list[tuple[int, HttpRequest]] = []
         self.thirds: list[Any] = []
         self.depth: Callable[[], int] = lambda: 0
         self.looked: dict[int, Any] = {}
@@ -65,13 +65,13 @@ class WildNode(Node):
         self.looked[self.depth()] = self.holds
         return super().look(kind, thing)
 
-    def send(self, *asked: Any) -> Said:
+    def send(self, *asked: Any) -> WriteAnswer:
         knows = self.looked.get(self.depth())
         assert not (self.ours and knows is not None and knows in self.thirds), "a third hand is written over"
         self.between()
         return super().send(*asked)
 
-    def answer(self, request: Request) -> Reply | NoReply:
+    def answer(self, request: HttpRequest) -> Reply | NoReply:
         self.land()
         if self.wild:
             fate = self.chance.random()

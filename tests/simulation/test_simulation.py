@@ -11,7 +11,7 @@ import pytest
 from lockstep.worker.hosts.transfer import Transfer
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.host import Limits
-from lockstep.worker.steps.apply import Parts
+from lockstep.worker.steps.apply import StepContext
 from tests.simulation import broken, hosts, ledger, people, schedule, transport
 from tests.simulation.choices import Choices
 from tests.simulation.faults import Fate, Row
@@ -91,7 +91,7 @@ def test_settling_too_soon_is_noticed(monkeypatch: pytest.MonkeyPatch, limits: L
 
 
 def test_a_write_past_its_send_by_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Parts, "send_within", 1e9)
+    monkeypatch.setattr(StepContext, "send_within", 1e9)
     first_failure()
 
 

@@ -23,7 +23,7 @@ from lockstep.worker.operation.model import (
     State,
     Undo,
 )
-from lockstep.worker.operation.thing import Left
+from lockstep.worker.operation.thing import ThingEnd
 from lockstep.worker.operation.transitions import Phase, Progress
 from tests.twin.limit import MemoryLimits
 from tests.twin.record import FORMATS, SUCCEEDED, AttemptRecord, Record, StepRecord, Waves
@@ -43,7 +43,7 @@ class Books(MemoryLimits):
         self.left: dict[GroupId, dict[HostName, End]] = {}
         self.suspected: dict[Suspect, Millis] = {}
         self.looks: dict[GroupId, Millis] = {}
-        self.contents: dict[GroupId, dict[HostName, Left]] = {}
+        self.contents: dict[GroupId, dict[HostName, ThingEnd]] = {}
         self.drifted: dict[tuple[GroupId, HostName], Drift] = {}
         self.gone: dict[OperationId, Lost] = {}
         self.dropped: set[OperationId] = set()

@@ -20,7 +20,7 @@ from lockstep.worker.operation.model import (
     Outcome,
     Undo,
 )
-from lockstep.worker.operation.thing import Digest, Left, Look, Shows
+from lockstep.worker.operation.thing import Digest, Likeness, ThingEnd, ThingLook
 from lockstep.worker.operation.transitions import Forward, Progress, Refused, Request
 from tests.twin.forward import MemoryForward
 from tests.twin.limit import ABORTED, SEND
@@ -44,7 +44,7 @@ class MemoryContent(MemoryForward):
         operation: OperationId,
         host: HostName,
         fingerprint: str,
-        look: Look,
+        look: ThingLook,
         attempt: AttemptId,
         action: Action,
         group: GroupId,
@@ -65,7 +65,13 @@ class MemoryContent(MemoryForward):
         return self._judge_look(record, host, step, look, attempt, needs)
 
     def _judge_look(
-        self, record: Record, host: HostName, step: StepRecord, look: Look, attempt: AttemptId, needs: int
+        self,
+        record: Record,
+        host: HostName,
+        step: StepRecord,
+        look: ThingLook,
+        attempt: AttemptId,
+        needs: int,
     ) -> Progress:
         assert record.content is not None
         step.misses, step.silent, step.silent_at = 0, 0, None
@@ -76,7 +82,7 @@ class MemoryContent(MemoryForward):
         attempts = list(step.attempts.values())
         newest = attempts[-1] if attempts else None
         answered = newest is not None and newest.state is AttemptState.APPLIED
-        target = look.shows is Shows.TARGET or seen == step.trace.as_seen
+        target = look.shows is Likeness.TARGET or seen == step.trace.as_seen
         answers = any(each.state is AttemptState.APPLIED for each in attempts)
         known = answers or not record.content.secret
         came = partial(self._came_to, record, host, step)
@@ -95,7 +101,7 @@ class MemoryContent(MemoryForward):
             else:
                 step.trace = replace(step.trace, as_seen=None)
             return came(Outcome.APPLIED if landed else Outcome.UNCHANGED)
-        if look.shows is Shows.LIKE and landed and known and seen != step.trace.was:
+        if look.shows is Likeness.LIKE and landed and known and seen != step.trace.was:
             step.trace = replace(step.trace, as_seen=seen)
             self._keep_text(record, look)
             return came(Outcome.APPLIED)
@@ -108,7 +114,7 @@ class MemoryContent(MemoryForward):
             if self.clock() - self.limits.call >= newest.closed + self._settles_within(record):
                 return came(Outcome.REFUSED, newest.answer or "", Why.IGNORED)
             return again(f"it said {newest.answer or 'yes'}, and shows what was there before")
-        if landed and not target and look.shows is Shows.OTHER and seen != step.trace.was:
+        if landed and not target and look.shows is Likeness.OTHER and seen != step.trace.was:
             if not opened:
                 return came(Outcome.REFUSED, FOREIGN, Why.FOREIGN)
             return again(f"{FOREIGN}, while a write may land")
@@ -172,7 +178,7 @@ class MemoryContent(MemoryForward):
         fingerprint: str,
         sent_at: Millis,
         open_before: int,
-        look: Look,
+        look: ThingLook,
         attempt: AttemptId,
     ) -> Progress:
         """Record what a look showed after the decision to roll back; open `attempt` of the inverse (SEND)."""
@@ -200,14 +206,14 @@ class MemoryContent(MemoryForward):
         record: Record,
         host: HostName,
         step: StepRecord,
-        look: Look,
+        look: ThingLook,
         attempt: AttemptId,
         were_open: int,
         age: int,
     ) -> Forward | Progress:
         assert record.content is not None
         opened, seen, trace = step.open_attempts(), look.digest, step.trace
-        target = look.shows is Shows.TARGET or seen == trace.as_seen
+        target = look.shows is Likeness.TARGET or seen == trace.as_seen
         closed = AttemptState.NOT_APPLIED
         undone = any(each.undo and each.state is not closed for each in step.attempts.values())
         like = look.like_before if undone and seen != step.over and not target else None
@@ -218,7 +224,7 @@ class MemoryContent(MemoryForward):
             step.trace = replace(trace, foreign=None)
             self._restore(record, host, step)
             return Forward.RESTORED
-        if not target and look.shows is Shows.OTHER and seen != trace.restore_over:
+        if not target and look.shows is Likeness.OTHER and seen != trace.restore_over:
             if opened:
                 return Forward.SETTLE
             step.trace = replace(trace, foreign=seen)
@@ -252,7 +258,7 @@ class MemoryContent(MemoryForward):
             return None
         return left.digest if left.fingerprint == host.fingerprint else None
 
-    def _keep_text(self, record: Record, look: Look) -> None:
+    def _keep_text(self, record: Record, look: ThingLook) -> None:
         if look.text:
             record.texts[look.digest] = look.text
 
@@ -275,5 +281,7 @@ class MemoryContent(MemoryForward):
                 form_of = record.content.target if step.trace.as_seen else None
             if digest is not None:
                 text = record.texts.get(digest)
-                kept[host] = Left(Digest(digest), record.id, self.clock(), step.fingerprint, text, form_of)
+                kept[host] = ThingEnd(
+                    Digest(digest), record.id, self.clock(), step.fingerprint, text, form_of
+                )
         record.texts.pop("secret", None)

@@ -17,7 +17,7 @@ from lockstep.worker.operation.model import (
     State,
     Undo,
 )
-from lockstep.worker.operation.thing import Left
+from lockstep.worker.operation.thing import ThingEnd
 from lockstep.worker.operation.transitions import Phase
 from tests.twin.books import Books
 from tests.twin.record import Record
@@ -34,7 +34,7 @@ class MemoryEnds(Books):
         """Return what the last ended operations left of a group, per host that they covered."""
         return dict(self.left.get(group, {}))
 
-    def contents_left(self, group: GroupId) -> dict[HostName, Left]:
+    def contents_left(self, group: GroupId) -> dict[HostName, ThingEnd]:
         """Return what the last ended operations on a thing left on each host that they covered."""
         return dict(self.contents.get(group, {}))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lockstep.worker.operation.model import Decision, HostName, Millis, Operation, OperationId, Step
+from lockstep.worker.operation.model import Decision, HostName, Millis, OperationId, Status, Step
 from lockstep.worker.operation.transitions import Order, View
 from lockstep.worker.record.queries import natural
 from tests.twin.ends import MemoryEnds
@@ -99,7 +99,7 @@ class MemoryQueries(MemoryEnds):
         """Tell whether there is a record of an operation."""
         return operation in self.records
 
-    def operation(self, operation: OperationId) -> Operation | None:
+    def operation(self, operation: OperationId) -> Status | None:
         """Read an operation; None when it is unknown."""
         record = self.records.get(operation)
         return record.shown() if record is not None else None
@@ -131,7 +131,7 @@ class MemoryQueries(MemoryEnds):
 
         return tuple(shown(host) for host in sorted(record.steps, key=natural))
 
-    def operations(self, limit: int, offset: int = 0) -> tuple[Operation, ...]:
+    def operations(self, limit: int, offset: int = 0) -> tuple[Status, ...]:
         """Read operations, newest first."""
         newest = sorted(self.records.values(), key=lambda each: (each.created_at, each.id), reverse=True)
         return tuple(each.shown() for each in newest[offset : offset + limit])

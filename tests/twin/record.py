@@ -18,18 +18,18 @@ from lockstep.worker.operation.model import (
     HostName,
     Millis,
     Moment,
-    Operation,
     OperationId,
     Outcome,
     Presence,
+    RolloutState,
     Seen,
     Stage,
-    Standing,
     State,
+    Status,
     Step,
     Undo,
 )
-from lockstep.worker.operation.thing import ABSENT, Asked, Trace
+from lockstep.worker.operation.thing import ABSENT, ThingRequest, Trace
 from lockstep.worker.operation.transitions import Phase
 from lockstep.worker.operation.waves import HOLD_MOST, Rollout
 
@@ -138,9 +138,9 @@ class Waves:
         self.note(now, "held", self.hold_no, f"{who}: {why}")
         return self.hold
 
-    def shown(self) -> Standing:
+    def shown(self) -> RolloutState:
         """Return it as the model has it."""
-        return Standing(
+        return RolloutState(
             self.wave,
             self.asked.last,
             self.stage,
@@ -246,7 +246,7 @@ class Record:
     limited: bool = False
     queued: set[HostName] = field(default_factory=set)
     waves: Waves | None = None
-    content: Asked | None = None
+    content: ThingRequest | None = None
     texts: dict[str, str] = field(default_factory=dict)
     format: str = FORMAT
     state: State = State.APPLYING
@@ -268,11 +268,11 @@ class Record:
         """What no other operation may touch meanwhile."""
         return GroupId(self.content.lock) if self.content else self.group
 
-    def shown(self) -> Operation:
+    def shown(self) -> Status:
         """Return it as the model has it."""
         pending = sorted(self.undo) if self.decision is Decision.ROLL_BACK and not self.ended else []
         total = len(self.steps)
-        return Operation(
+        return Status(
             id=self.id,
             group=self.group,
             action=self.action,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from lockstep.worker.hosts import curl, looks
 from lockstep.worker.hosts.client import Carry, HostClient
-from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.answer import LookVerdict
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Action, AttemptId, GroupId
 from lockstep.worker.settings import Settings
@@ -36,10 +36,10 @@ from tests.waiting import eventually
 G = GroupId("g")
 BODY = b'{"groupId": "g"}'
 SEEN, NOTHING, MISCONFIGURED, OVERSIZED = (
-    Probed.SEEN,
-    Probed.NO_INFORMATION,
-    Probed.MISCONFIGURED,
-    Probed.OVERSIZED,
+    LookVerdict.SEEN,
+    LookVerdict.NO_INFORMATION,
+    LookVerdict.MISCONFIGURED,
+    LookVerdict.OVERSIZED,
 )
 MISDIRECTED = Effect.MISDIRECTED
 APPLIED, UNKNOWN, REFUSED, CONTESTED = Effect.APPLIED, Effect.UNKNOWN, Effect.REFUSED, Effect.CONTESTED
@@ -72,9 +72,9 @@ class Row:
     """An answer, and what it means; `by_requests` where requests reads less than libcurl, or not so."""
 
     say: Say
-    probed: Probed
+    probed: LookVerdict
     verdict: Effect
-    by_requests: tuple[Probed, Effect] | None = None
+    by_requests: tuple[LookVerdict, Effect] | None = None
     settings: Settings = USUAL
     at: At = places.plain
     sent: int = 1
@@ -223,7 +223,7 @@ ROWS = {
 }  # fmt: skip
 
 
-Met = tuple[Probed, int, Effect, int, str]
+Met = tuple[LookVerdict, int, Effect, int, str]
 """What a look and a write came to, each with how many requests the host had seen by then, and in words."""
 
 

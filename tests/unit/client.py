@@ -7,7 +7,7 @@ from typing import Any
 
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import Carry, HostClient, SystemClock, never
-from lockstep.worker.operation.content import Said
+from lockstep.worker.operation.content import WriteAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.operation.ports import Clock
@@ -35,6 +35,6 @@ def client(
 
 def write(
     host: HostClient, action: Action = Action.CREATE, within: float = 60.0, body: str | None = None
-) -> Said:
+) -> WriteAnswer:
     """Send a write that may leave within so many seconds."""
     return host.write(action, G, ATTEMPT, host.clock.elapsed() + within, body)

@@ -9,20 +9,20 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from lockstep.worker.hosts.wrappers import ALONE, Breaker, SparedHost
-from lockstep.worker.operation.answer import ProbeAnswer, Probed
-from lockstep.worker.operation.content import Effect, Flaw, Said
+from lockstep.worker.hosts.wrappers import ALONE, Breaker, BreakerHost
+from lockstep.worker.operation.answer import LookAnswer, LookVerdict
+from lockstep.worker.operation.content import Effect, Flaw, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Silence
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Millis, Presence, Seen
-from lockstep.worker.operation.ports import Stopping
+from lockstep.worker.operation.ports import StopOrdered
 from tests.groups_alone import GroupsAlone
 from tests.unit.client import ATTEMPT, G
 
 NODE, OTHER = HostName("node1"), HostName("node2")
-SILENT = ProbeAnswer(Probed.NO_INFORMATION, "answer lost: read timeout", flaw=Flaw.SILENT)
-ABSENT = ProbeAnswer(Probed.SEEN, "404", Seen(Presence.ABSENT))
-BROKEN = ProbeAnswer(Probed.NO_INFORMATION, "500")
+SILENT = LookAnswer(LookVerdict.NO_INFORMATION, "answer lost: read timeout", flaw=Flaw.SILENT)
+ABSENT = LookAnswer(LookVerdict.SEEN, "404", Seen(Presence.ABSENT))
+BROKEN = LookAnswer(LookVerdict.NO_INFORMATION, "500")
 PATIENCE = 10.0
 
 
@@ -55,14 +55,14 @@ class Node(GroupsAlone):
 
     def __init__(self) -> None:
         self.fingerprint = "print"
-        self.answer: ProbeAnswer | Exception = SILENT
+        self.answer: LookAnswer | Exception = SILENT
         self.meanwhile: Callable[[], object] = lambda: None
         self.asked = 0
 
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
+    def probe(self, group: GroupId) -> LookAnswer:
         self.asked += 1
         answer = self.answer
         self.meanwhile()
@@ -72,8 +72,8 @@ class Node(GroupsAlone):
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
-        return Said(Effect.APPLIED, "201")
+    ) -> WriteAnswer:
+        return WriteAnswer(Effect.APPLIED, "201")
 
 
 class Bench:
@@ -84,9 +84,9 @@ class Bench:
         self.told = Told()
         self.breaker = Breaker(3, 30.0, lambda: self.now, self.told)
         self.node = Node()
-        self.host = SparedHost(self.node, NODE, self.breaker)
+        self.host = BreakerHost(self.node, NODE, self.breaker)
 
-    def look(self, answer: ProbeAnswer | Exception = SILENT) -> str:
+    def look(self, answer: LookAnswer | Exception = SILENT) -> str:
         self.node.answer = answer
         return self.host.probe(G).text
 
@@ -126,7 +126,7 @@ def test_after_so_many_failures_the_host_is_not_asked(bench: Bench, caplog: pyte
 def test_a_spared_look_is_a_look_without_information(bench: Bench) -> None:
     bench.spare()
     answer = bench.host.probe(G)
-    assert (answer.probed, answer.seen, answer.retry_after) == (Probed.NO_INFORMATION, None, None)
+    assert (answer.probed, answer.seen, answer.retry_after) == (LookVerdict.NO_INFORMATION, None, None)
 
 
 def test_any_answer_in_between_starts_the_count_anew(bench: Bench) -> None:
@@ -139,7 +139,7 @@ def test_any_answer_in_between_starts_the_count_anew(bench: Bench) -> None:
 
 def test_other_hosts_are_asked_as_ever(bench: Bench) -> None:
     bench.spare()
-    other = SparedHost(bench.node, OTHER, bench.breaker)
+    other = BreakerHost(bench.node, OTHER, bench.breaker)
     bench.node.answer = ABSENT
     assert other.probe(G).text == "404"
 
@@ -177,8 +177,8 @@ def test_a_host_that_is_still_silent_is_spared_anew(bench: Bench) -> None:
 def test_a_look_that_did_not_take_place_leaves_the_next_one_to_find_out(bench: Bench) -> None:
     bench.spare()
     bench.now += 30
-    with pytest.raises(Stopping):
-        bench.look(Stopping())
+    with pytest.raises(StopOrdered):
+        bench.look(StopOrdered())
     assert bench.look(ABSENT) == "404"
 
 
@@ -219,11 +219,11 @@ def test_a_redis_that_is_away_is_not_asked_for_host_after_host(bench: Bench) -> 
     """Steps of a slice take turns: each would hold up the others for as long as Redis is waited for."""
     bench.told.away = True
     for name in "abc":
-        SparedHost(Node(), HostName(name), bench.breaker).probe(G)
+        BreakerHost(Node(), HostName(name), bench.breaker).probe(G)
     assert bench.told.said == [("left", "a")]
     bench.told.away = False
     bench.now += ALONE
-    SparedHost(Node(), HostName("d"), bench.breaker).probe(G)
+    BreakerHost(Node(), HostName("d"), bench.breaker).probe(G)
     assert bench.told.said == [("left", "a"), ("left", "d")]
 
 

@@ -105,7 +105,7 @@ def test_what_celery_itself_raises_leaves_the_message_to_another_worker(where: s
     finally:
         pool.on_stop()
     (left,) = told
-    assert isinstance(left.exception.exc, received.Left)
+    assert isinstance(left.exception.exc, received.MessageLeft)
     assert str(left.exception.exc) == "Celery raised OSError(24, 'Too many open files')"
 
 

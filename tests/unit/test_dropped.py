@@ -20,7 +20,7 @@ from lockstep.worker.operation.model import Action, GroupId, HostName, Operation
 from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks import received as receiving
-from lockstep.worker.tasks.received import Left, LeftToNewer
+from lockstep.worker.tasks.received import MessageLeft, MessageLeftToNewer
 from tests.unit.test_waits import received
 
 OPERATION, GROUP = OperationId("op"), GroupId("team-a")
@@ -108,7 +108,9 @@ def app() -> Lockstep:
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["of a thread", "of a child process"])
-@pytest.mark.parametrize(("left", "to"), [(Left, "another worker"), (LeftToNewer, "a newer worker")])
+@pytest.mark.parametrize(
+    ("left", "to"), [(MessageLeft, "another worker"), (MessageLeftToNewer, "a newer worker")]
+)
 def test_a_message_that_is_left_frees_its_place_and_is_neither_acknowledged_nor_given_back(
     app: Lockstep, left: type[Exception], to: str, wrapped: bool, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -22,24 +22,26 @@ from redis.retry import Retry
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.record.scripts import Arguments, Batch, Kind, Replicas, Scripts
+from lockstep.worker.record.scripts import Arguments, Batch, CallKind, Replicas, Scripts
 from tests.waiting import eventually
 
 SOON = 10.0
-BEGIN: Kind = ("begin", OperationId("op-1"))
-FINISH: Kind = ("finish", OperationId("op-1"))
+BEGIN: CallKind = ("begin", OperationId("op-1"))
+FINISH: CallKind = ("finish", OperationId("op-1"))
 
 
 class Wire:
     """Holds the first sending until it is told to let it through; keeps what was sent."""
 
     def __init__(self, first: BaseException | None = None) -> None:
-        self.sent: list[dict[Kind, list[Arguments]]] = []
+        self.sent: list[dict[CallKind, list[Arguments]]] = []
         self.reached = threading.Event()
         self.through = threading.Event()
         self._first = first
 
-    def __call__(self, calls: Mapping[Kind, Sequence[Arguments]]) -> dict[Kind, Sequence[object] | Exception]:
+    def __call__(
+        self, calls: Mapping[CallKind, Sequence[Arguments]]
+    ) -> dict[CallKind, Sequence[object] | Exception]:
         self.sent.append({kind: list(same) for kind, same in calls.items()})
         if len(self.sent) == 1:
             self.reached.set()
@@ -86,7 +88,7 @@ def test_an_error_reaches_all_that_were_sent_with_it_and_the_next_goes_through()
 
 
 def test_an_error_of_one_kind_is_not_heard_by_the_others() -> None:
-    def send(calls: Mapping[Kind, Sequence[Arguments]]) -> dict[Kind, Sequence[object] | Exception]:
+    def send(calls: Mapping[CallKind, Sequence[Arguments]]) -> dict[CallKind, Sequence[object] | Exception]:
         return {
             kind: ValueError("refused") if kind == FINISH else ["fine"] * len(same)
             for kind, same in calls.items()

@@ -8,7 +8,7 @@ from contextvars import ContextVar
 import pytest
 
 from lockstep.worker.process import greenlets
-from lockstep.worker.process.greenlets import Answer, side_by_side
+from lockstep.worker.process.greenlets import Handover, side_by_side
 
 NAMES = tuple("abcdefgh")
 
@@ -22,10 +22,10 @@ def places(most: int = 8) -> threading.Semaphore:
 
 
 def test_all_steps_wait_at_the_same_time() -> None:
-    waiting: list[Answer[str]] = []
+    waiting: list[Handover[str]] = []
 
     def step(name: str) -> str:
-        waiting.append(mine := Answer[str]())
+        waiting.append(mine := Handover[str]())
         if len(waiting) == len(NAMES):
             for number, each in enumerate(waiting):
                 each.bring(NAMES[number])
@@ -42,7 +42,7 @@ def test_no_more_steps_are_at_work_than_there_are_places_but_one_always_is(most:
 
     def step(name: str) -> None:
         at_work.append(name)
-        answer = Answer[None]()
+        answer = Handover[None]()
         threading.Thread(target=answer.bring, args=(None,)).start()
         answer.wait()
         seen.append(len(at_work))
@@ -66,7 +66,7 @@ def test_what_could_not_be_begun_in_time_came_to_nothing() -> None:
 def test_after_a_fault_no_other_is_begun_those_that_were_end_and_it_is_raised() -> None:
     begun: list[str] = []
     ended: list[str] = []
-    answers: list[Answer[None]] = []
+    answers: list[Handover[None]] = []
 
     def step(name: str) -> None:
         begun.append(name)
@@ -74,7 +74,7 @@ def test_after_a_fault_no_other_is_begun_those_that_were_end_and_it_is_raised() 
             for each in answers:
                 each.bring(None)
             raise LookupError(name)
-        answers.append(mine := Answer[None]())
+        answers.append(mine := Handover[None]())
         mine.wait()
         ended.append(name)
 
@@ -90,7 +90,7 @@ def test_steps_are_interrupted_with_the_thread_that_they_are_in() -> None:
 
     def step(name: str) -> None:
         try:
-            Answer[None]().wait()
+            Handover[None]().wait()
         finally:
             interrupted.append(name)
 
@@ -108,12 +108,12 @@ def test_steps_are_interrupted_with_the_thread_that_they_are_in() -> None:
 
 def test_each_step_has_context_variables_of_its_own() -> None:
     variable = ContextVar("variable", default="outside")
-    answers: list[Answer[None]] = []
+    answers: list[Handover[None]] = []
 
     def step(name: str) -> str:
         before = variable.get()
         variable.set(name)
-        answers.append(mine := Answer[None]())
+        answers.append(mine := Handover[None]())
         if len(answers) == len(NAMES):
             for each in answers:
                 each.bring(None)
@@ -126,7 +126,7 @@ def test_each_step_has_context_variables_of_its_own() -> None:
 
 def test_an_answer_that_is_brought_twice_is_not_taken_for_the_next() -> None:
     def step(name: str) -> list[str]:
-        first, second = Answer[str](), Answer[str]()
+        first, second = Handover[str](), Handover[str]()
         for said in ("one", "late"):
             first.bring(said)
         heard = [first.wait()]
@@ -137,7 +137,7 @@ def test_an_answer_that_is_brought_twice_is_not_taken_for_the_next() -> None:
 
 
 def test_a_thread_that_has_no_steps_just_waits() -> None:
-    answer = Answer[str]()
+    answer = Handover[str]()
     threading.Timer(0.01, answer.bring, ["said"]).start()
     assert answer.wait() == "said"
 
@@ -145,12 +145,12 @@ def test_a_thread_that_has_no_steps_just_waits() -> None:
 def test_where_waiting_steps_are_can_be_told() -> None:
     told: list[str] = []
 
-    def waits_here(answer: Answer[None]) -> None:
+    def waits_here(answer: Handover[None]) -> None:
         answer.wait()
 
     def step(name: str) -> None:
         if name == "a":
-            answers.append(Answer())
+            answers.append(Handover())
             waits_here(answers[0])
         else:
             try:
@@ -158,6 +158,6 @@ def test_where_waiting_steps_are_can_be_told() -> None:
             finally:
                 answers[0].bring(None)
 
-    answers: list[Answer[None]] = []
+    answers: list[Handover[None]] = []
     side_by_side("ab", step, always, places())
     assert any("waits_here" in stack for stack in told)

@@ -13,10 +13,10 @@ import responses
 
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import Carry
-from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.answer import LookVerdict
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Action, Presence, Seen
-from lockstep.worker.operation.ports import Stopping
+from lockstep.worker.operation.ports import StopOrdered
 from tests.unit import client as carried
 from tests.unit.client import ATTEMPT, URL, G, client, write
 from tests.unit.raw_server import RawServer, serving
@@ -103,18 +103,21 @@ def test_retry_after_is_read_in_seconds(web: Web, status: int, header: str, seco
 @pytest.mark.parametrize(
     ("status", "body", "probed", "seen"),
     [
-        (200, BODY, Probed.SEEN, Seen(Presence.PRESENT, BODY)),
-        (404, "", Probed.SEEN, Seen(Presence.ABSENT)),
-        (404, "<html>no</html>", Probed.SEEN, Seen(Presence.ABSENT)),
-        (200, "<html>ok</html>", Probed.NO_INFORMATION, None),
-        (200, '{"groupId": "another"}', Probed.NO_INFORMATION, None),
-        (200, "x" * 300_000, Probed.OVERSIZED, None),
-        *[(status, "", Probed.NO_INFORMATION, None) for status in (408, 429, 500, 502, 503, 504)],
-        *[(status, "", Probed.MISCONFIGURED, None) for status in (401, 403, 405, 301, 302, 307, 400, 410)],
+        (200, BODY, LookVerdict.SEEN, Seen(Presence.PRESENT, BODY)),
+        (404, "", LookVerdict.SEEN, Seen(Presence.ABSENT)),
+        (404, "<html>no</html>", LookVerdict.SEEN, Seen(Presence.ABSENT)),
+        (200, "<html>ok</html>", LookVerdict.NO_INFORMATION, None),
+        (200, '{"groupId": "another"}', LookVerdict.NO_INFORMATION, None),
+        (200, "x" * 300_000, LookVerdict.OVERSIZED, None),
+        *[(status, "", LookVerdict.NO_INFORMATION, None) for status in (408, 429, 500, 502, 503, 504)],
+        *[
+            (status, "", LookVerdict.MISCONFIGURED, None)
+            for status in (401, 403, 405, 301, 302, 307, 400, 410)
+        ],
     ],
 )
 def test_a_probe_means_what_its_answer_means(
-    web: Web, status: int, body: str, probed: Probed, seen: Seen | None
+    web: Web, status: int, body: str, probed: LookVerdict, seen: Seen | None
 ) -> None:
     web.add("GET", f"{GROUPS}g/", status=status, body=body, headers={"Location": "http://elsewhere/"})
     answer = client().probe(G)
@@ -161,12 +164,12 @@ def test_without_its_token_nothing_is_sent(tmp_path: Path) -> None:
     assert answer.effect is Effect.NOT_APPLIED
     assert "node1" in answer.text
     assert str(tmp_path) not in answer.text
-    assert host.probe(G).probed is Probed.NO_INFORMATION
+    assert host.probe(G).probed is LookVerdict.NO_INFORMATION
 
 
 def test_a_stopping_worker_starts_no_call() -> None:
     host = client(stopping=lambda: True)
-    with pytest.raises(Stopping):
+    with pytest.raises(StopOrdered):
         host.probe(G)
 
 

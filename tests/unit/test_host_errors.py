@@ -11,7 +11,7 @@ import requests
 import responses
 
 from lockstep.worker.hosts.client import LOCKED_KEY, NoTLS
-from lockstep.worker.operation.answer import NoReply, Probed, Trouble
+from lockstep.worker.operation.answer import LookVerdict, NoReply, Trouble
 from lockstep.worker.operation.content import Effect
 from tests.unit.client import URL, G, client, write
 
@@ -38,7 +38,7 @@ def test_an_error_of_requests_is_not_applied(error: Exception, text: str) -> Non
         web.add("GET", f"{GROUPS}g/", body=error)
         answer = write(client())
         assert (answer.effect, answer.text) == (Effect.NOT_APPLIED, f"not sent: {text}")
-        assert client().probe(G).probed is Probed.NO_INFORMATION
+        assert client().probe(G).probed is LookVerdict.NO_INFORMATION
 
 
 @pytest.mark.parametrize(

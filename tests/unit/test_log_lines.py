@@ -18,10 +18,10 @@ from structlog.contextvars import bound_contextvars
 from lockstep.worker.celery import make_app
 from lockstep.worker.monitoring.logs import as_json, as_text, bind_task, tells_something
 from lockstep.worker.operation.errors import RecordDamaged, StoreUnavailable, UnknownFormat
-from lockstep.worker.operation.ports import Stopping
+from lockstep.worker.operation.ports import StopOrdered
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks import _explain, run
-from lockstep.worker.tasks.received import LeftToNewer
+from lockstep.worker.tasks.received import MessageLeftToNewer
 
 
 @pytest.mark.parametrize(
@@ -100,9 +100,9 @@ def test_a_workers_logs_have_the_form_that_is_set_and_name_the_remedy(
 @pytest.mark.parametrize(
     ("raised", "becomes"),
     [
-        (Stopping(), Reject),
+        (StopOrdered(), Reject),
         (StoreUnavailable("gone"), Reject),
-        (UnknownFormat("format 9"), LeftToNewer),
+        (UnknownFormat("format 9"), MessageLeftToNewer),
         (RecordDamaged("no step"), Ignore),
     ],
 )

@@ -22,7 +22,7 @@ from lockstep.worker.monitoring import logs
 from lockstep.worker.monitoring.logs import RepeatLimit
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.settings import Settings
-from lockstep.worker.tasks.received import Left
+from lockstep.worker.tasks.received import MessageLeft
 
 
 class Bench:
@@ -141,7 +141,7 @@ def test_what_redis_is_out_of_reach_for_is_counted_together_whoever_says_it(benc
     for number in range(20):
         bench.log.critical("no ack of %s: %r", number, ConnectionResetError("reset"))
         bench.log.warning("Exception raised outside body: network:ConnectionError: %s", number)
-        left = Left("Celery raised something")
+        left = MessageLeft("Celery raised something")
         left.__cause__ = redis.TimeoutError("slow")
         bench.log.warning("task %s is left: %s", number, left)
         try:

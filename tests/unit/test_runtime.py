@@ -10,19 +10,19 @@ from typing import Any
 
 import pytest
 
-from lockstep.worker.hosts.wrappers import SparedHost, TokenHost
+from lockstep.worker.hosts.wrappers import BreakerHost, TokenHost
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.settings import Settings
-from lockstep.worker.steps.apply import Parts
+from lockstep.worker.steps.apply import StepContext
 from lockstep.worker.tasks import runtime
 from lockstep.worker.tasks.runtime import Orders, WatchedHost, build_runtime
 
 NODE1 = HostName("node1")
 
 
-def built() -> Parts:
+def built() -> StepContext:
     return build_runtime(Settings(hosts="http://node1:1")).parts
 
 
@@ -37,15 +37,15 @@ def chain(api: HostApi | None) -> list[type]:
 
 def test_only_forward_steps_spare_a_host() -> None:
     parts = built()
-    assert chain(parts.host_to_apply(NODE1)) == [SparedHost, WatchedHost]
+    assert chain(parts.host_to_apply(NODE1)) == [BreakerHost, WatchedHost]
     assert chain(parts.host(NODE1)) == [WatchedHost]
 
 
 def test_every_host_of_a_process_shares_one_breaker() -> None:
     parts = built()
     first, second = parts.host_to_apply(NODE1), parts.host_to_apply(NODE1)
-    assert isinstance(first, SparedHost)
-    assert isinstance(second, SparedHost)
+    assert isinstance(first, BreakerHost)
+    assert isinstance(second, BreakerHost)
     assert first.breaker is second.breaker
 
 
@@ -54,7 +54,7 @@ def test_a_token_is_looked_after_whoever_calls(tmp_path: Path) -> None:
     inventory.write_text("hosts: [{name: node1, url: 'http://node1', token_file: /t}]")
     parts = build_runtime(Settings(inventory=str(inventory))).parts
     assert chain(parts.host(NODE1)) == [TokenHost, WatchedHost]
-    assert chain(parts.host_to_apply(NODE1)) == [SparedHost, TokenHost, WatchedHost]
+    assert chain(parts.host_to_apply(NODE1)) == [BreakerHost, TokenHost, WatchedHost]
 
 
 def test_a_host_that_nobody_knows_is_none() -> None:

@@ -15,12 +15,12 @@ import pytest
 
 from lockstep.worker.celery import make_app
 from lockstep.worker.hosts.client import authorization
-from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.answer import LookVerdict
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.process import secrets
-from lockstep.worker.process.secrets import Masking, Secret, know, mask, masked
+from lockstep.worker.process.secrets import MaskedFormatter, Secret, know, mask, masked
 from lockstep.worker.settings import Settings, load_settings
 from tests.unit.client import URL, G, client
 
@@ -90,7 +90,7 @@ def test_a_line_of_a_log_is_masked_with_its_traceback() -> None:
         raise ValueError(f"bad header {CANARY!r}")
     except ValueError as error:
         record = logging.LogRecord("x", logging.ERROR, "f", 1, "%s", (CANARY,), (ValueError, error, None))
-    assert "nary" not in Masking(logging.Formatter()).format(record)
+    assert "nary" not in MaskedFormatter(logging.Formatter()).format(record)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_a_token_that_cannot_be_sent_is_no_usable_answer_and_never_quoted(
     file = tmp_path / "token"
     file.write_bytes(content)
     answer = client(URL, token_file=str(file)).probe(G)
-    assert answer.probed is Probed.NO_INFORMATION
+    assert answer.probed is LookVerdict.NO_INFORMATION
     assert said in answer.text
     assert "nary" not in answer.text
     assert "token_" not in answer.text

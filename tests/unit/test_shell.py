@@ -10,7 +10,7 @@ from celery.exceptions import Reject
 from lockstep.worker.celery import TaskName, make_app
 from lockstep.worker.operation.model import GroupId, HostName, OperationId
 from lockstep.worker.settings import Settings
-from lockstep.worker.steps.apply import Next, Result
+from lockstep.worker.steps.apply import Next, StepResult
 from lockstep.worker.tasks import run, tasks  # noqa: F401
 from lockstep.worker.tasks.runtime import build_runtime
 from tests.unit.raw_server import refusing_port
@@ -41,8 +41,8 @@ def test_a_retry_that_cannot_be_published_waits_and_goes_back_to_its_queue(waite
                 OperationId("o"),
                 GroupId("g"),
                 [NODE1],
-                lambda *_: Result(Next.AGAIN, "500", delay=0.1),
-                lambda *_: Result(Next.DONE, "never"),
+                lambda *_: StepResult(Next.AGAIN, "500", delay=0.1),
+                lambda *_: StepResult(Next.DONE, "never"),
             )
     finally:
         task.pop_request()

@@ -12,7 +12,7 @@ from lockstep.worker.celery.messages import cut
 from lockstep.worker.operation.model import HostName, OperationId
 from lockstep.worker.operation.names import describe
 from lockstep.worker.settings import Settings
-from lockstep.worker.steps.apply import Next, Result
+from lockstep.worker.steps.apply import Next, StepResult
 from lockstep.worker.steps.looks import AGAIN
 from lockstep.worker.tasks.run import keep_longer_waits, summary
 
@@ -29,7 +29,7 @@ HOSTS = tuple(HostName(f"node{n}") for n in range(1, 9))
     ],
 )
 def test_a_summary_counts_what_the_hosts_came_to(texts: list[str], said: str) -> None:
-    results = {HostName(f"node{n}"): Result(Next.DONE, text) for n, text in enumerate(texts)}
+    results = {HostName(f"node{n}"): StepResult(Next.DONE, text) for n, text in enumerate(texts)}
     assert summary(results) == said
 
 
@@ -73,5 +73,5 @@ def test_no_wait_is_longer_than_what_a_worker_takes_for_one_of_ours() -> None:
     settings = Settings()
     parts: Any = SimpleNamespace(longest_countdown=settings.backoff_cap, store=None)
     operation, host = OperationId("op-1"), HOSTS[0]
-    gate = {host: Result(Next.AGAIN, "unwell", AGAIN + settings.backoff_cap)}
+    gate = {host: StepResult(Next.AGAIN, "unwell", AGAIN + settings.backoff_cap)}
     assert keep_longer_waits(parts, operation, gate) == {host: settings.backoff_cap}

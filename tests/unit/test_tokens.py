@@ -13,9 +13,9 @@ import requests
 import responses
 
 from lockstep.worker.hosts.wrappers import TokenHost, WrappedHost
-from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, Sight
-from lockstep.worker.operation.content import Said as KindSaid
+from lockstep.worker.operation.content import WriteAnswer as KindSaid
 from lockstep.worker.operation.model import Action
 from tests.unit.client import ATTEMPT, URL, G, client, write
 from tests.unit.kinds.made import least, thing
@@ -23,7 +23,7 @@ from tests.unit.kinds.made import least, thing
 pytestmark = pytest.mark.usefixtures("by_requests")
 
 GROUPS = f"{URL}/v1/group/"
-Said = tuple[int, dict[str, str], str]
+WriteAnswer = tuple[int, dict[str, str], str]
 
 
 class Door:
@@ -36,7 +36,7 @@ class Door:
         self.before_looking: Callable[[], None] = lambda: None
         """Called at the first request only."""
 
-    def answer(self, request: requests.PreparedRequest) -> Said:
+    def answer(self, request: requests.PreparedRequest) -> WriteAnswer:
         meanwhile, self.before_looking = self.before_looking, lambda: None
         meanwhile()
         token = request.headers.get("Authorization")
@@ -64,7 +64,7 @@ def host(door: Door) -> TokenHost:
     return TokenHost(client(token_file=str(door.file)), str(door.file))
 
 
-def ask(door: Door, host: TokenHost) -> ProbeAnswer:
+def ask(door: Door, host: TokenHost) -> LookAnswer:
     with responses.RequestsMock() as web:
         web.add_callback("GET", f"{GROUPS}g/", door.answer)
         return host.probe(G)
@@ -78,12 +78,12 @@ def post(door: Door, host: TokenHost) -> KindSaid:
 
 def test_a_get_is_repeated_with_the_token_that_came_meanwhile(door: Door, host: TokenHost) -> None:
     door.before_looking = door.rotate
-    assert ask(door, host).probed is Probed.SEEN
+    assert ask(door, host).probed is LookVerdict.SEEN
     assert door.shown == ["Bearer old", "Bearer new"]
 
 
 def test_a_get_with_the_same_token_is_not_repeated(door: Door, host: TokenHost) -> None:
-    assert ask(door, host).probed is Probed.MISCONFIGURED
+    assert ask(door, host).probed is LookVerdict.MISCONFIGURED
     assert door.shown == ["Bearer old"]
 
 
@@ -95,7 +95,7 @@ def test_a_get_is_repeated_once(door: Door, host: TokenHost) -> None:
         door.wanted = "a third"
 
     door.before_looking = rotate_wrongly
-    assert ask(door, host).probed is Probed.MISCONFIGURED
+    assert ask(door, host).probed is LookVerdict.MISCONFIGURED
     assert door.shown == ["Bearer old", "Bearer another"]
 
 
@@ -137,7 +137,7 @@ def test_a_token_that_is_written_in_place_counts_too(door: Door, host: TokenHost
         os.utime(door.file, (1.0, 1.0))
 
     door.before_looking = written
-    assert ask(door, host).probed is Probed.SEEN
+    assert ask(door, host).probed is LookVerdict.SEEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +154,13 @@ class Worded(WrappedHost):
 def test_a_refusal_is_one_in_whatever_words_it_is_told(door: Door, host: TokenHost) -> None:
     worded = TokenHost(Worded(host.host), host.token_file)
     door.before_looking = door.rotate
-    assert ask(door, worded).probed is Probed.SEEN
+    assert ask(door, worded).probed is LookVerdict.SEEN
     door.wanted, door.before_looking = "newest", door.rotate
     assert post(door, worded).effect is Effect.NOT_APPLIED
 
 
 def test_another_refusal_stays_one(door: Door, host: TokenHost) -> None:
-    def forbid(request: requests.PreparedRequest) -> Said:
+    def forbid(request: requests.PreparedRequest) -> WriteAnswer:
         door.rotate()
         return 403, {}, ""
 
@@ -168,7 +168,7 @@ def test_another_refusal_stays_one(door: Door, host: TokenHost) -> None:
         web.add_callback("POST", GROUPS, forbid)
         web.add_callback("GET", f"{GROUPS}g/", forbid)
         assert host.write(Action.CREATE, G, ATTEMPT, 1e18).effect is Effect.REFUSED
-        assert host.probe(G).probed is Probed.MISCONFIGURED
+        assert host.probe(G).probed is LookVerdict.MISCONFIGURED
         assert len(web.calls) == 2
 
 

@@ -11,7 +11,7 @@ import pytest
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.operation.answer import Carried, Probed, Reply, Request
+from lockstep.worker.operation.answer import Carried, HttpRequest, LookVerdict, Reply
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
@@ -47,7 +47,7 @@ def test_a_refused_connection_is_not_applied() -> None:
     host = client(f"http://127.0.0.1:{refusing_port()}")
     assert write(host).effect is Effect.NOT_APPLIED
     assert write(host).text == "not sent: connection refused"
-    assert host.probe(G).probed is Probed.NO_INFORMATION
+    assert host.probe(G).probed is LookVerdict.NO_INFORMATION
 
 
 def test_a_refused_connection_is_neither_kept_nor_new(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_an_end_before_the_answer_is_complete_is_unknown(part: bytes) -> None:
     with serving(behave) as server:
         host = client(server.url)
         assert write(host).effect is Effect.UNKNOWN
-        assert host.probe(G).probed in (Probed.NO_INFORMATION, Probed.MISCONFIGURED)
+        assert host.probe(G).probed in (LookVerdict.NO_INFORMATION, LookVerdict.MISCONFIGURED)
 
 
 @by_each
@@ -156,7 +156,7 @@ def test_a_connection_that_switched_protocols_is_not_used_again() -> None:
     with serving(behave) as server:
         host = client(server.url)
         assert write(host).effect is Effect.UNKNOWN
-        assert host.probe(G).probed is Probed.MISCONFIGURED
+        assert host.probe(G).probed is LookVerdict.MISCONFIGURED
         assert server.accepted == 2
 
 
@@ -196,7 +196,7 @@ def test_a_dripping_answer_ends_with_the_call_timeout(head: bytes, drop: bytes) 
             "answer lost: the call took longer than call_timeout",
         )
         assert server.closed.wait(5), "the connection is given up, not left dripping"
-        assert host.probe(G).probed is Probed.NO_INFORMATION
+        assert host.probe(G).probed is LookVerdict.NO_INFORMATION
 
 
 @by_each
@@ -209,7 +209,7 @@ def test_a_body_over_the_cap_is_not_read_to_its_end() -> None:
 
     with serving(behave) as server:
         host = client(server.url, max_body_bytes=100_000)
-        assert host.probe(G).probed is Probed.OVERSIZED
+        assert host.probe(G).probed is LookVerdict.OVERSIZED
         assert server.closed.wait(5)
 
 
@@ -242,7 +242,7 @@ def test_a_kept_connection_is_guarded_too() -> None:
 
     with serving(behave) as server:
         host = client(server.url)
-        assert host.probe(G).probed is Probed.SEEN
+        assert host.probe(G).probed is LookVerdict.SEEN
         got = len(server.received)
         assert write(host, within=-1.0).effect is Effect.NOT_APPLIED
     assert (len(server.received), server.accepted) == (got, 1)
@@ -256,7 +256,7 @@ def test_a_look_by_head_waits_for_no_body() -> None:
         server.until_closed(peer)
 
     with serving(behave) as server:
-        assert client(server.url).ask(Request("HEAD", "/v1/g", {}, None)) == Reply(200, b"")
+        assert client(server.url).ask(HttpRequest("HEAD", "/v1/g", {}, None)) == Reply(200, b"")
     assert server.received.startswith(b"HEAD /v1/g HTTP/1.1\r\n")
 
 

@@ -19,8 +19,8 @@ from lockstep.producer.client import client
 from lockstep.worker.celery import QUEUE_OF
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.kinds.kind import Kind
-from lockstep.worker.operation.answer import Request
-from lockstep.worker.operation.content import Id, Said
+from lockstep.worker.operation.answer import HttpRequest
+from lockstep.worker.operation.content import Id, WriteAnswer
 from lockstep.worker.process import secrets
 from lockstep.worker.settings import load_settings
 
@@ -80,7 +80,9 @@ else:
     app.loader.import_default_modules()
     send = HostClient.send
 
-    def quoting(self: HostClient, kind: Kind, verb: Any, thing: Id, request: Request, *rest: Any) -> Said:
+    def quoting(
+        self: HostClient, kind: Kind, verb: Any, thing: Id, request: HttpRequest, *rest: Any
+    ) -> WriteAnswer:
         if thing.values == ("raising",):
             raise ValueError(f"unexpected: {request} of {kind} with {rest}")
         return send(self, kind, verb, thing, request, *rest)

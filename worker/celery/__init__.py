@@ -106,7 +106,7 @@ class Lockstep(Celery):
     settings: Settings
     clocks: dict[str, int]
     """What this worker was told of the clocks of others: process -> the milliseconds that it is ahead."""
-    events_cls = "lockstep.worker.celery.broker.links:Events"
+    events_cls = "lockstep.worker.celery.broker.links:CeleryEvents"
     control_cls = "lockstep.worker.celery.broker.control:Control"
     amqp_cls = "lockstep.worker.celery.broker.control:Amqp"
 

@@ -21,9 +21,9 @@ from lockstep.worker.connection.primary import (
     MOST,
     FoundPrimary,
     FoundTlsPrimary,
-    Leading,
     Mixed,
     Primary,
+    PrimaryCheck,
     TlsPrimary,
     bounded,
 )
@@ -120,7 +120,7 @@ def clock_ahead(asked: redis.Redis) -> int | None:
     return None if took > SLOW else round((wall + took / 2 - seconds - micros / 1e6) * 1000)
 
 
-class _InAsyncio(Leading, Mixed):  # type: ignore[misc]
+class _InAsyncio(PrimaryCheck, Mixed):  # type: ignore[misc]
     async def on_connect_check_health(self, check_health: bool = True) -> None:
         self._begin()
         await super().on_connect_check_health(check_health)

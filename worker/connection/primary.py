@@ -75,7 +75,7 @@ def is_about_server(error: BaseException) -> bool:
     return isinstance(error, redis.ResponseError) and bool(_IN_SCRIPTS.search(str(error)))
 
 
-class Leading:
+class PrimaryCheck:
     """What connections for threads and for asyncio have in common."""
 
     _since = 0.0
@@ -124,7 +124,7 @@ class Leading:
         return WrongServer(f"Redis at {self._host_error()} cannot be used: {why}")
 
 
-class _Hearing(Leading, Mixed):  # type: ignore[misc]
+class _Replies(PrimaryCheck, Mixed):  # type: ignore[misc]
     """Hears what the server says of itself."""
 
     def on_connect_check_health(self, check_health: bool = True) -> None:
@@ -145,7 +145,7 @@ class _Hearing(Leading, Mixed):  # type: ignore[misc]
         return response
 
 
-class _Asking(Leading, Mixed):  # type: ignore[misc]
+class _RoleCheck(PrimaryCheck, Mixed):  # type: ignore[misc]
     """Asks an open connection's server, when it is taken from its pool, whether it is still the primary."""
 
     def connect(self) -> None:
@@ -173,19 +173,19 @@ class _Asking(Leading, Mixed):  # type: ignore[misc]
         return True
 
 
-class Primary(_Asking, _Hearing, plain.Connection):
+class Primary(_RoleCheck, _Replies, plain.Connection):
     """A connection to a server that is named."""
 
 
-class TlsPrimary(_Asking, _Hearing, plain.SSLConnection):
+class TlsPrimary(_RoleCheck, _Replies, plain.SSLConnection):
     """The same with TLS."""
 
 
-class FoundPrimary(_Asking, redis.sentinel.SentinelManagedConnection, _Hearing, plain.Connection):
+class FoundPrimary(_RoleCheck, redis.sentinel.SentinelManagedConnection, _Replies, plain.Connection):
     """A connection to the server that Sentinels name."""
 
 
-class FoundTlsPrimary(_Asking, redis.sentinel.SentinelManagedSSLConnection, _Hearing, plain.SSLConnection):
+class FoundTlsPrimary(_RoleCheck, redis.sentinel.SentinelManagedSSLConnection, _Replies, plain.SSLConnection):
     """The same with TLS."""
 
 

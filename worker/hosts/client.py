@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 from lockstep.worker.operation.answer import (
     METHODS,
+    HttpRequest,
+    LookAnswer,
     NoReply,
-    ProbeAnswer,
     Reply,
-    Request,
     Trouble,
-    classify_probe,
+    classify_look,
     classify_write,
 )
-from lockstep.worker.operation.content import Id, Said, Shown
+from lockstep.worker.operation.content import Id, Shown, WriteAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId
-from lockstep.worker.operation.ports import Clock, Stopping
+from lockstep.worker.operation.ports import Clock, StopOrdered
 from lockstep.worker.process.secrets import know
 from lockstep.worker.settings import Settings
 
@@ -40,7 +40,7 @@ HEADERS = {"User-Agent": "lockstep", "Accept": "application/json", "Accept-Encod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Call(Request):
+class Call(HttpRequest):
     """A request to a host, and what bounds it beside the settings."""
 
     host: Host
@@ -149,7 +149,7 @@ class SystemClock:
 _WITH_CONTENT = ("POST", "PUT", "PATCH")
 """Servers expect these to say how long their content is, even if there is none: some answer 411."""
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-A = TypeVar("A", ProbeAnswer, Said, Shown)
+A = TypeVar("A", LookAnswer, WriteAnswer, Shown)
 
 
 def never() -> bool:
@@ -171,22 +171,22 @@ class HostClient:
     def fingerprint(self) -> str:
         return self.host.fingerprint
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
-        """GET the group. Raises Stopping if the worker is being stopped before it is answered."""
-        said = self.ask(Request("GET", f"/v1/group/{group}/"))
-        return _marked(classify_probe(group, said), said)
+    def probe(self, group: GroupId) -> LookAnswer:
+        """GET the group. Raises StopOrdered if the worker is being stopped before it is answered."""
+        said = self.ask(HttpRequest("GET", f"/v1/group/{group}/"))
+        return _marked(classify_look(group, said), said)
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
+    ) -> WriteAnswer:
         payload = body or json.dumps({"groupId": group})
         headers = {"Content-Type": "application/json"}
-        request = Request(METHODS[action], "/v1/group/", headers, payload.encode())
+        request = HttpRequest(METHODS[action], "/v1/group/", headers, payload.encode())
         said = self._send(request, attempt, send_before)
         return _marked(replace(classify_write(action, group, said), shows_after=self.host.shows_after), said)
 
     def look(self, kind: Kind, thing: Id) -> Shown:
-        """Look at a thing, and at the witness of its absence. Raises Stopping as `probe` does."""
+        """Look at a thing, and at the witness of its absence. Raises StopOrdered as `probe` does."""
         said = self.ask(kind.request("look", thing))
         shown = _marked(kind.shown(thing, said), said)
         if shown.needs_witness and (witness := kind.look.witness(thing)) is not None:
@@ -198,36 +198,38 @@ class HostClient:
         kind: Kind,
         verb: Verb,
         thing: Id,
-        request: Request,
+        request: HttpRequest,
         attempt: AttemptId,
         send_before: float,
         hidden: Iterable[str] = (),
-    ) -> Said:
+    ) -> WriteAnswer:
         """Send a write, unless `send_before` has passed when bytes would leave; `hidden`: see `Kind.said`."""
         said = self._send(request, attempt, send_before)
         return _marked(kind.said(verb, thing, said, hidden), said)
 
     def unwell(self, path: str) -> str | None:
-        said = self.ask(Request("GET", path))
+        said = self.ask(HttpRequest("GET", path))
         if isinstance(said, NoReply):
             return said.text
         return None if 200 <= said.status < 300 else str(said.status)
 
-    def ask(self, request: Request) -> Reply | NoReply:
-        """Send a request that changes nothing. Raises Stopping as `probe` does."""
+    def ask(self, request: HttpRequest) -> Reply | NoReply:
+        """Send a request that changes nothing. Raises StopOrdered as `probe` does."""
         if not self.stopping():
             said = self._call(request, {}, lambda: True)
             if not (isinstance(said, NoReply) and self.stopping()):
                 return said
-        raise Stopping
+        raise StopOrdered
 
-    def _send(self, request: Request, attempt: AttemptId, send_before: float) -> Reply | NoReply:
+    def _send(self, request: HttpRequest, attempt: AttemptId, send_before: float) -> Reply | NoReply:
         def in_time() -> bool:
             return self.clock.elapsed() < send_before and not self.stopping()
 
         return self._call(request, {"X-Lockstep-Attempt": attempt}, in_time)
 
-    def _call(self, request: Request, more: dict[str, str], may_send: Callable[[], bool]) -> Reply | NoReply:
+    def _call(
+        self, request: HttpRequest, more: dict[str, str], may_send: Callable[[], bool]
+    ) -> Reply | NoReply:
         ends = time.monotonic() + self.settings.call_timeout
         if request.body is None and request.method in _WITH_CONTENT:
             more["Content-Length"] = "0"

@@ -15,7 +15,7 @@ import pycurl
 
 from lockstep.worker.hosts.client import HEADERS, UNTRUSTED, Call, Detail, NoTLS, no_tls, seconds_to_wait
 from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble, Watched
-from lockstep.worker.process.greenlets import Answer
+from lockstep.worker.process.greenlets import Handover
 
 IDLE_SECONDS = 30
 """A connection that was idle for longer is not used again: many servers close theirs after 60."""
@@ -55,7 +55,7 @@ class Transfer:
     def __init__(self, asked: Call, kept: Kept, watching: Sequence[Watched]) -> None:
         """Tell libcurl all of it. Raises OSError for a file that is not readable, EOFError if empty."""
         self.asked, self._kept, self._measured = asked, kept, bool(watching)
-        self.said: Answer[Reply | NoReply] = Answer()
+        self.said: Handover[Reply | NoReply] = Handover()
         self.carried: Carried | None = None
         self.given_up = self.refused = self.stale = self.sent = self.whole = self.enough = False
         self.head: list[bytes] = []

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from lockstep.worker.operation.answer import ProbeAnswer, Probed
-from lockstep.worker.operation.content import Effect, Flaw, Said, Shown, Sight
+from lockstep.worker.operation.answer import LookAnswer, LookVerdict
+from lockstep.worker.operation.content import Effect, Flaw, Shown, Sight, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Silence, spared_text
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
@@ -20,7 +20,7 @@ from lockstep.worker.settings.environment import version_of
 
 REPLACED = " to a token that was replaced meanwhile"
 
-A = TypeVar("A", ProbeAnswer, Shown)
+A = TypeVar("A", LookAnswer, Shown)
 T = TypeVar("T")
 ALONE = 5.0
 """Seconds for which a Redis that did not answer is not asked about other hosts."""
@@ -36,12 +36,12 @@ class WrappedHost:
     def fingerprint(self) -> str:
         return self.host.fingerprint
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
+    def probe(self, group: GroupId) -> LookAnswer:
         return self._read(lambda: self.host.probe(group))
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
+    ) -> WriteAnswer:
         return self._write(
             lambda: self.host.write(action, group, attempt, send_before, body), Effect.NOT_APPLIED
         )
@@ -49,7 +49,7 @@ class WrappedHost:
     def look(self, *asked: Any) -> Shown:
         return self._read(lambda: self.host.look(*asked))
 
-    def send(self, *asked: Any) -> Said:
+    def send(self, *asked: Any) -> WriteAnswer:
         return self._write(lambda: self.host.send(*asked), Effect.NOT_SENT)
 
     def unwell(self, path: str) -> str | None:
@@ -58,7 +58,7 @@ class WrappedHost:
     def _read(self, ask: Callable[[], A]) -> A:
         return ask()
 
-    def _write(self, ask: Callable[[], Said], nothing: Effect) -> Said:
+    def _write(self, ask: Callable[[], WriteAnswer], nothing: Effect) -> WriteAnswer:
         return ask()
 
 
@@ -78,18 +78,18 @@ class TokenHost(WrappedHost):
         said = ask()
         return ask() if said.unauthorized and version_of(self.token_file) != before else said
 
-    def _write(self, ask: Callable[[], Said], nothing: Effect) -> Said:
+    def _write(self, ask: Callable[[], WriteAnswer], nothing: Effect) -> WriteAnswer:
         before = version_of(self.token_file)
         said = ask()
         if not said.unauthorized or version_of(self.token_file) == before:
             return said
-        return Said(nothing, said.text + REPLACED)
+        return WriteAnswer(nothing, said.text + REPLACED)
 
 
 log = logging.getLogger(__name__)
 
 
-class Shared(Protocol):
+class SharedSilences(Protocol):
     """What workers tell each other. Every method raises StoreUnavailable when Redis does not answer."""
 
     def spare(self, host: HostName, milliseconds: int, failures: int, why: str) -> None:
@@ -121,7 +121,7 @@ class Breaker:
     """Looks in a row that bring no answer at all, after which a host is spared."""
     seconds: float
     elapsed: Callable[[], float]
-    shared: Shared
+    shared: SharedSilences
     _silent: dict[HostName, _Silence] = field(default_factory=dict, init=False)
     _alone_until: float = field(default=0.0, init=False)
     _lock: threading.Lock = field(init=False)
@@ -237,7 +237,7 @@ class Breaker:
 
 
 @dataclass(frozen=True, slots=True)
-class SparedHost(WrappedHost):
+class BreakerHost(WrappedHost):
     """The same host for forward steps: a look at it is a miss, without a call, while it is spared.
 
     Never for what undoes, settles or patrols: those ask a host for ever, at their own pace.
@@ -246,10 +246,10 @@ class SparedHost(WrappedHost):
     name: HostName
     breaker: Breaker
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
+    def probe(self, group: GroupId) -> LookAnswer:
         return self._ask(
             lambda: self.host.probe(group),
-            lambda why: ProbeAnswer(Probed.NO_INFORMATION, why, flaw=Flaw.SILENT),
+            lambda why: LookAnswer(LookVerdict.NO_INFORMATION, why, flaw=Flaw.SILENT),
         )
 
     def look(self, *asked: Any) -> Shown:

@@ -15,7 +15,7 @@ from lockstep.worker.kinds.seal import Seal, SealKeys
 from lockstep.worker.operation.content import Content, Id, canonical
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import KIND, show
-from lockstep.worker.operation.thing import ABSENT, DEFINITION, MOST_KEPT, SECRET, Asked, Digest
+from lockstep.worker.operation.thing import ABSENT, DEFINITION, MOST_KEPT, SECRET, Digest, ThingRequest
 from lockstep.worker.settings.environment import read_text, version_of
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def asked_of(
     *,
     upsert: bool = False,
     accept_loss: bool = False,
-) -> tuple[Asked, Content | None]:
+) -> tuple[ThingRequest, Content | None]:
     """Return what create, set or delete of a thing asks for, and its target. Raises InvalidInput."""
     changes: Verb = "update" if verb == "set" else "create" if verb == "create" else "delete"
     plain, secret = kind.parted(given, secrets)
@@ -165,7 +165,7 @@ def asked_of(
     # Secrets are part of the digest: an id that is used again must ask for the same ones.
     digest = ABSENT if target is None else Digest(seal.digest(text + hidden))
     texts = {DEFINITION: kind.source} | ({} if target is None else {str(digest): seal.seal(text)})
-    asked = Asked(
+    asked = ThingRequest(
         verb,
         kind.name,
         kind.digest,

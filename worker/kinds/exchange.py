@@ -19,7 +19,7 @@ from lockstep.worker.kinds.expressions import (
     filled,
 )
 from lockstep.worker.kinds.file import PLACEHOLDER, AnswerFile, LookFile, WriteFile
-from lockstep.worker.operation.answer import Reply, Request
+from lockstep.worker.operation.answer import HttpRequest, Reply
 from lockstep.worker.operation.content import Id, Unreadable, read_json, write_json
 from lockstep.worker.operation.errors import InvalidInput
 
@@ -36,7 +36,7 @@ def taken_by(request: LookFile | WriteFile) -> set[tuple[str, str | None]]:
     return {pair for each in asked_for(request) for pair in each.names()}
 
 
-def asked(file: LookFile | WriteFile, thing: Id, scope: Scope, default: object = None) -> Request:
+def asked(file: LookFile | WriteFile, thing: Id, scope: Scope, default: object = None) -> HttpRequest:
     """Return the request of a verb; `default` is its body where the file names none. Raises InvalidInput."""
     method, _, path = file.request.partition(" ")
     try:
@@ -48,7 +48,7 @@ def asked(file: LookFile | WriteFile, thing: Id, scope: Scope, default: object =
             path = f"{path}?{query}"
     except BadExpression as error:
         raise InvalidInput(f"{thing.kind}: {error}") from None
-    return Request(method, path, headers, body)
+    return HttpRequest(method, path, headers, body)
 
 
 def _body(file: LookFile | WriteFile, scope: Scope, default: object) -> tuple[bytes | None, str]:

@@ -13,20 +13,20 @@ from lockstep.worker.kinds.exchange import asked
 from lockstep.worker.kinds.expressions import expression
 from lockstep.worker.kinds.file import PATTERN, PLACEHOLDER, VERBS, FieldFile, KindFile
 from lockstep.worker.kinds.rules import read_file
-from lockstep.worker.kinds.verbs import Look, Write
-from lockstep.worker.operation.answer import NoReply, Reply, Request
+from lockstep.worker.kinds.verbs import LookVerb, WriteVerb
+from lockstep.worker.operation.answer import HttpRequest, NoReply, Reply
 from lockstep.worker.operation.content import (
     Content,
     Id,
-    Said,
     Shown,
     Unreadable,
+    WriteAnswer,
     canonical,
     read_json,
 )
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import show
-from lockstep.worker.operation.thing import Shows
+from lockstep.worker.operation.thing import Likeness
 from lockstep.worker.process.secrets import know
 
 Verb = Literal["look", "create", "update", "delete"]
@@ -53,9 +53,11 @@ class Kind:
         digested = {key: each for key, each in document.items() if key not in UNDIGESTED}
         self.digest = hashlib.sha256(canonical(digested).encode()).hexdigest()
         """Of the definition, in hexadecimal."""
-        self.look = Look(self.definition)
+        self.look = LookVerb(self.definition)
         self.writes = {
-            verb: Write(self.definition, write) for verb in VERBS if (write := getattr(self.definition, verb))
+            verb: WriteVerb(self.definition, write)
+            for verb in VERBS
+            if (write := getattr(self.definition, verb))
         }
         self.methods = {verb: each.file.request.partition(" ")[0] for verb, each in self.writes.items()}
 
@@ -194,7 +196,7 @@ class Kind:
         secret: Mapping[str, object] | None = None,
         kept: Mapping[str, object] | None = None,
         shown: Content | None = None,
-    ) -> Request:
+    ) -> HttpRequest:
         """Return what is to be sent over what a look has shown; `content` holds all fields to be written.
 
         What is secret or sensitive of it is masked from now on. Raises InvalidInput for what cannot be asked.
@@ -228,7 +230,7 @@ class Kind:
         know(*self.hidden({}, found.content), passing=True)
         return found
 
-    def said(self, verb: Verb, thing: Id, answer: Reply | NoReply, hidden: Iterable[str] = ()) -> Said:
+    def said(self, verb: Verb, thing: Id, answer: Reply | NoReply, hidden: Iterable[str] = ()) -> WriteAnswer:
         """Tell what came of a write; `hidden` are texts that the host's words must not show."""
         return self.writes[verb].said(thing, answer, hidden)
 
@@ -236,14 +238,14 @@ class Kind:
         """Names of the kept values that a write sends: of an inverse, those that are compared too."""
         return self.writes[verb].kept if verb in self.writes else frozenset()
 
-    def meets(self, target: Content | None, shown: Content | None) -> Shows:
+    def meets(self, target: Content | None, shown: Content | None) -> Likeness:
         """Tell whether a host shows the target, or what is like it; None is absent."""
         if target is None or shown is None:
-            return Shows.TARGET if target is shown else Shows.OTHER
+            return Likeness.TARGET if target is shown else Likeness.OTHER
         differ = _differ(shown, target)
         if not differ:
-            return Shows.TARGET
-        return Shows.LIKE if all(self.fields[name].rewritten for name in differ) else Shows.OTHER
+            return Likeness.TARGET
+        return Likeness.LIKE if all(self.fields[name].rewritten for name in differ) else Likeness.OTHER
 
     def fixed(self, shown: Content, target: Content) -> list[str]:
         """Name the fields that the target would change, and that can only be given when a thing is made."""

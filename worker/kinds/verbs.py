@@ -9,8 +9,8 @@ from typing import Any
 from lockstep.worker.kinds.exchange import Body, body_of, hold, named, path_of, scope_of, taken_by
 from lockstep.worker.kinds.expressions import BadExpression, Scope, expression, filled
 from lockstep.worker.kinds.file import CLASSES, AnswerFile, KindFile, WriteFile
-from lockstep.worker.operation.answer import NoReply, Reply, Request, Trouble
-from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight
+from lockstep.worker.operation.answer import HttpRequest, NoReply, Reply, Trouble
+from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Shown, Sight, WriteAnswer
 from lockstep.worker.process.secrets import cut_out
 
 LONGEST_WHY = 200
@@ -23,7 +23,7 @@ USUAL = "error.message || errors[0].message || message || detail || error || rea
 """Where hosts say why: looked up in the body."""
 
 
-class Look:
+class LookVerb:
     """The look of a kind."""
 
     def __init__(self, kind: KindFile) -> None:
@@ -32,11 +32,11 @@ class Look:
         self._fields = {name: field for name, field in kind.fields.items() if not field.secret}
         self._whole = look.item == "body"
 
-    def witness(self, thing: Id) -> Request | None:
+    def witness(self, thing: Id) -> HttpRequest | None:
         """Return the GET that must answer 2xx for an absence to count; None if the kind names none."""
         if self._file.witness is None:
             return None
-        return Request("GET", path_of(self._file.witness.removeprefix("GET "), thing, None))
+        return HttpRequest("GET", path_of(self._file.witness.removeprefix("GET "), thing, None))
 
     def shown(self, thing: Id, answer: Reply | NoReply, witness: Reply | NoReply | None) -> Shown:
         """Tell what an answer to a look shows."""
@@ -127,7 +127,7 @@ def _witnessed(found: Shown, witness: Reply | NoReply | None) -> Shown:
     return Shown(Sight.NOTHING, text=text, flaw=Flaw.SILENT, needs_witness=witness is None)
 
 
-class Write:
+class WriteVerb:
     """One of the writes of a kind."""
 
     def __init__(self, kind: KindFile, file: WriteFile) -> None:
@@ -140,26 +140,30 @@ class Write:
         if "" in self.kept:
             self.kept = frozenset(kind.look.keep)
 
-    def said(self, thing: Id, answer: Reply | NoReply, hidden: Iterable[str]) -> Said:
+    def said(self, thing: Id, answer: Reply | NoReply, hidden: Iterable[str]) -> WriteAnswer:
         """Tell what an answer says that the write did; one that is not named is unknown."""
         if isinstance(answer, NoReply):
             lost = answer.trouble in (Trouble.LOST, Trouble.UNREADABLE)
             unreadable = answer.trouble is Trouble.UNREADABLE
-            return Said(Effect.UNKNOWN if lost else Effect.NOT_SENT, answer.text, unreadable=unreadable)
+            return WriteAnswer(
+                Effect.UNKNOWN if lost else Effect.NOT_SENT, answer.text, unreadable=unreadable
+            )
         body = body_of(answer)
         scope, text = scope_of(thing, answer, body), str(answer.status)
         try:
             found = self._classes(answer, body, scope)
         except BadExpression as error:
-            return Said(Effect.UNKNOWN, f"{text}: {error}", unreadable=True)
+            return WriteAnswer(Effect.UNKNOWN, f"{text}: {error}", unreadable=True)
         if len(found) > 1:
-            return Said(Effect.UNKNOWN, f"{text} is named as {' and as '.join(found)}", unreadable=True)
+            return WriteAnswer(
+                Effect.UNKNOWN, f"{text} is named as {' and as '.join(found)}", unreadable=True
+            )
         if not found:
             return self._unnamed(answer, body, text)
         effect = Effect(found[0])
         if effect in (Effect.APPLIED, Effect.REPLACED, Effect.STARTED):
-            return Said(effect, text)
-        return Said(effect, self._told(text, scope, body, hidden))
+            return WriteAnswer(effect, text)
+        return WriteAnswer(effect, self._told(text, scope, body, hidden))
 
     def _classes(self, reply: Reply, body: Body, scope: Scope) -> list[str]:
         ours, usual = (
@@ -172,14 +176,14 @@ class Write:
             return usual
         return ["contested"] if 400 <= reply.status < 500 and reply.status not in RETRIED else []
 
-    def _unnamed(self, reply: Reply, body: Body, text: str) -> Said:
+    def _unnamed(self, reply: Reply, body: Body, text: str) -> WriteAnswer:
         status = reply.status
         if 300 <= status < 400:
-            return Said(Effect.MISDIRECTED, f"{text}: redirects are never followed")
+            return WriteAnswer(Effect.MISDIRECTED, f"{text}: redirects are never followed")
         if any(named(each, reply) for each in self._answers.values()):
             flaw = body.flaw or "the body is not what the kind says of this answer"
-            return Said(Effect.UNKNOWN, f"{text}, {Trouble.UNREADABLE}: {flaw}", unreadable=True)
-        return Said(Effect.UNKNOWN, text, reply.wait)
+            return WriteAnswer(Effect.UNKNOWN, f"{text}, {Trouble.UNREADABLE}: {flaw}", unreadable=True)
+        return WriteAnswer(Effect.UNKNOWN, text, reply.wait)
 
     def _told(self, text: str, scope: Scope, body: Body, hidden: Iterable[str]) -> str:
         """Return the status with the host's own words, without any secret of the request."""

@@ -21,12 +21,12 @@ from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 
 from lockstep.worker.connection.primary import AWAY, OUT_OF_REACH
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.process.secrets import Masking
+from lockstep.worker.process.secrets import MaskedFormatter
 
 ARGUMENTS = ("operation", "group", "host")
 Line = MutableMapping[str, Any]
-Kind = tuple[str, str, str]
-AWAY_KIND: Kind = ("", "Redis is out of reach", "")
+LineKind = tuple[str, str, str]
+AWAY_KIND: LineKind = ("", "Redis is out of reach", "")
 LONGEST_KIND = 200
 MOST_KINDS = 500
 """Kinds are told apart by LONGEST_KIND characters; after MOST_KINDS of them counting begins anew."""
@@ -72,7 +72,7 @@ class RepeatLimit(logging.Filter):
         self._handler = handler
         """Its lock is ours too: one that a fork makes anew."""
         self._explain = explain
-        self._kinds: dict[Kind, _Window] = {}
+        self._kinds: dict[LineKind, _Window] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.levelno < logging.WARNING:
@@ -95,7 +95,7 @@ class RepeatLimit(logging.Filter):
             later(window.ends - now, lambda: self._tell(window, record))
         return left_out < 1
 
-    def _next(self, kind: Kind, before: _Window | None, now: float) -> _Window:
+    def _next(self, kind: LineKind, before: _Window | None, now: float) -> _Window:
         if len(self._kinds) >= MOST_KINDS:
             self._kinds.clear()
         if (
@@ -108,7 +108,7 @@ class RepeatLimit(logging.Filter):
         lasts = min(2 * before.lasts, self.LONGEST)
         return _Window(now + lasts, lasts, 1)
 
-    def _in_one_line(self, record: logging.LogRecord, kind: Kind) -> None:
+    def _in_one_line(self, record: logging.LogRecord, kind: LineKind) -> None:
         if isinstance(record.args, tuple):
             record.args = tuple(map(self._told, record.args))
         warned = OUTSIDE.search(record.getMessage())
@@ -139,7 +139,7 @@ class RepeatLimit(logging.Filter):
             self._handler.release()
 
 
-def _kind(record: logging.LogRecord) -> Kind:
+def _kind(record: logging.LogRecord) -> LineKind:
     error = record.exc_info[1] if record.exc_info else None
     given = record.args if isinstance(record.args, tuple) else ()
     if any(_is_out_of_reach(each) for each in (error, *given)) or OUTSIDE.search(record.getMessage()):
@@ -205,7 +205,7 @@ def as_json(logger: logging.Logger) -> None:
 def as_text(logger: logging.Logger) -> None:
     """Let every handler of a logger end the lines of Lockstep's own with the ids that they are about."""
     for handler in logger.handlers:
-        if not isinstance(handler.formatter, (WithIds, Masking)):
+        if not isinstance(handler.formatter, (WithIds, MaskedFormatter)):
             handler.setFormatter(WithIds(handler.formatter or logging.Formatter()))
 
 

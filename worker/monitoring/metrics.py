@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from lockstep.worker.monitoring.probe import EVERY
 from lockstep.worker.operation.answer import Carried
-from lockstep.worker.operation.model import Decision, Operation, OperationId, State
+from lockstep.worker.operation.model import Decision, OperationId, State, Status
 from lockstep.worker.operation.waves import worked
 from lockstep.worker.process.forks import renew_in_children
 
@@ -84,7 +84,7 @@ def call_carried(carried: Carried | None) -> None:
         count("requests", "kept" if carried.kept else "new")
 
 
-def operation_seen(operation: Operation, first: Callable[[OperationId, str], bool]) -> None:
+def operation_seen(operation: Status, first: Callable[[OperationId, str], bool]) -> None:
     """Count that an operation is being undone, and its end, each if `first` says that nobody did before."""
     if _counting and operation.decision is Decision.ROLL_BACK and first(operation.id, "undone"):
         count("rollbacks", operation.action.value)

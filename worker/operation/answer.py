@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from lockstep.worker.operation.content import Effect, Flaw, Said
+from lockstep.worker.operation.content import Effect, Flaw, WriteAnswer
 from lockstep.worker.operation.model import Action, GroupId, Presence, Seen
 
 
@@ -25,7 +25,7 @@ class Trouble(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     """What is to be sent to a host."""
 
     method: str
@@ -87,7 +87,7 @@ Watched = tuple[Mapping[str, str], Callable[[Carried | None], None]]
 """What to send with a call that is watched, and whom to tell what it took; None if it was never begun."""
 
 
-class Probed(StrEnum):
+class LookVerdict(StrEnum):
     """What the answer to a GET means."""
 
     SEEN = "seen"
@@ -97,10 +97,10 @@ class Probed(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class ProbeAnswer:
+class LookAnswer:
     """A classified answer to a GET; `seen` is set if and only if `probed` is SEEN."""
 
-    probed: Probed
+    probed: LookVerdict
     text: str
     seen: Seen | None = None
     retry_after: float | None = None
@@ -112,7 +112,7 @@ class ProbeAnswer:
     @property
     def presence(self) -> Presence | None:
         """What the host holds; a body over the cap tells that too. None without information."""
-        if self.probed is Probed.OVERSIZED:
+        if self.probed is LookVerdict.OVERSIZED:
             return Presence.PRESENT
         return self.seen.presence if self.seen else None
 
@@ -125,37 +125,37 @@ EFFECTS = {
 }
 
 
-def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> Said:
+def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> WriteAnswer:
     """Tell whether a write was applied, from what came back; anything not in the table is unknown."""
     if isinstance(said, NoReply):
         unreadable = said.trouble is Trouble.UNREADABLE
         lost = unreadable or said.trouble is Trouble.LOST
-        return Said(Effect.UNKNOWN if lost else Effect.NOT_APPLIED, said.text, unreadable=unreadable)
+        return WriteAnswer(Effect.UNKNOWN if lost else Effect.NOT_APPLIED, said.text, unreadable=unreadable)
     status = said.status
     text = str(status)
     if 300 <= status < 400:
-        return Said(Effect.MISDIRECTED, f"{text}: redirects are never followed")
+        return WriteAnswer(Effect.MISDIRECTED, f"{text}: redirects are never followed")
     effect = EFFECTS[action].get(status)
     if effect is None:
-        return Said(Effect.UNKNOWN, text, said.wait)
+        return WriteAnswer(Effect.UNKNOWN, text, said.wait)
     if effect is Effect.APPLIED and not _names_no_other(group, said.body):
         text = f"{text}, {Trouble.UNREADABLE}: the body is not that of the group"
-        return Said(Effect.UNKNOWN, text, unreadable=True)
-    return Said(effect, text)
+        return WriteAnswer(Effect.UNKNOWN, text, unreadable=True)
+    return WriteAnswer(effect, text)
 
 
-def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:
+def classify_look(group: GroupId, said: Reply | NoReply) -> LookAnswer:
     """Tell what a GET showed; anything but a 404 or a readable 200 for this very group is no information."""
     if isinstance(said, NoReply):
         flaw = Flaw.UNREADABLE if said.trouble is Trouble.UNREADABLE else Flaw.SILENT
-        return ProbeAnswer(Probed.NO_INFORMATION, said.text, flaw=flaw)
+        return LookAnswer(LookVerdict.NO_INFORMATION, said.text, flaw=flaw)
     status = said.status
     text = str(status)
     if status == 404:
-        return ProbeAnswer(Probed.SEEN, text, Seen(Presence.ABSENT))
+        return LookAnswer(LookVerdict.SEEN, text, Seen(Presence.ABSENT))
     if status == 200:
         if said.body is None:
-            return ProbeAnswer(Probed.OVERSIZED, f"{text} with a body over the size cap")
+            return LookAnswer(LookVerdict.OVERSIZED, f"{text} with a body over the size cap")
         try:
             # As json itself reads it: UTF-8, with a byte order mark or without, UTF-16 or UTF-32.
             body = said.body.decode(json.detect_encoding(said.body))
@@ -164,11 +164,11 @@ def classify_probe(group: GroupId, said: Reply | NoReply) -> ProbeAnswer:
             body, wrong = "", "the body is not UTF-8"
         if wrong is not None:
             text = f"{text}, {Trouble.UNREADABLE}: {wrong}"
-            return ProbeAnswer(Probed.NO_INFORMATION, text, flaw=Flaw.UNREADABLE)
-        return ProbeAnswer(Probed.SEEN, text, Seen(Presence.PRESENT, body))
+            return LookAnswer(LookVerdict.NO_INFORMATION, text, flaw=Flaw.UNREADABLE)
+        return LookAnswer(LookVerdict.SEEN, text, Seen(Presence.PRESENT, body))
     if status in (408, 429) or 500 <= status < 600:
-        return ProbeAnswer(Probed.NO_INFORMATION, text, retry_after=said.wait)
-    return ProbeAnswer(Probed.MISCONFIGURED, text)
+        return LookAnswer(LookVerdict.NO_INFORMATION, text, retry_after=said.wait)
+    return LookAnswer(LookVerdict.MISCONFIGURED, text)
 
 
 def _names_no_other(group: GroupId, body: bytes | None) -> bool:

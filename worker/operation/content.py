@@ -245,7 +245,7 @@ class Effect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class WriteAnswer:
     """What came of a write, as its answer has it."""
 
     effect: Effect

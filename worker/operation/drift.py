@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
-from lockstep.worker.operation.thing import Left
+from lockstep.worker.operation.thing import ThingEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Ends(Protocol):
     def ends(self, group: GroupId) -> dict[HostName, End]:
         """Return what the last ended operations left of a group, per host that they covered."""
 
-    def contents_left(self, group: GroupId) -> dict[HostName, Left]:
+    def contents_left(self, group: GroupId) -> dict[HostName, ThingEnd]:
         """Return what the last ended operations on a thing left on each host that they covered."""
 
     def groups_with_ends(self) -> Iterator[GroupId]:

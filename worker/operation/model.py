@@ -246,7 +246,7 @@ class Moment:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class RolloutState:
     """How far an operation with waves is."""
 
     wave: int
@@ -267,7 +267,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
+class Status:
     """The all-or-nothing unit: one action on one group over a set of hosts."""
 
     id: OperationId
@@ -295,5 +295,5 @@ class Operation:
     """Hosts that are still to be restored."""
     stalled_hosts: tuple[HostName, ...]
     """Those of the pending hosts that gave no answer, or a refusal, often enough to be named."""
-    rollout: Standing | None = None
+    rollout: RolloutState | None = None
     """How far it is, if it has waves."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from lockstep.worker.operation.answer import ProbeAnswer
-from lockstep.worker.operation.content import Effect, Id, Said, Shown
+from lockstep.worker.operation.answer import LookAnswer
+from lockstep.worker.operation.content import Effect, Id, Shown, WriteAnswer
 from lockstep.worker.operation.drift import Ends
 from lockstep.worker.operation.errors import Why
 from lockstep.worker.operation.model import (
@@ -15,11 +15,11 @@ from lockstep.worker.operation.model import (
     GroupId,
     HostName,
     Millis,
-    Operation,
     OperationId,
     Outcome,
     Presence,
     Seen,
+    Status,
     Step,
 )
 from lockstep.worker.operation.thing import ContentTransitions
@@ -39,30 +39,30 @@ from lockstep.worker.operation.transitions import (
 from lockstep.worker.operation.waves import Gated, Health
 
 
-class Stopping(Exception):
+class StopOrdered(Exception):
     """The worker is being stopped: no further call is started; the task goes back to its queue."""
 
 
 class HostApi(Protocol):
-    """One host's groups and things. Its methods never raise for what a host does, only Stopping."""
+    """One host's groups and things. Its methods never raise for what a host does, only StopOrdered."""
 
     @property
     def fingerprint(self) -> str:
         """The digest of the URL by which the record knows this host."""
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
-        """GET the group. Raises Stopping before anything is sent if the worker is being stopped."""
+    def probe(self, group: GroupId) -> LookAnswer:
+        """GET the group. Raises StopOrdered before anything is sent if the worker is being stopped."""
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
+    ) -> WriteAnswer:
         """POST or DELETE the group, unless `Clock.elapsed` has passed `send_before` when bytes would leave.
 
         `body` is the JSON to create the group with; without it the id alone is sent.
         """
 
     def look(self, kind: Any, thing: Id) -> Shown:
-        """Look at a thing. Raises Stopping before anything is sent if the worker is being stopped."""
+        """Look at a thing. Raises StopOrdered before anything is sent if the worker is being stopped."""
 
     def send(
         self,
@@ -73,7 +73,7 @@ class HostApi(Protocol):
         attempt: AttemptId,
         send_before: float,
         hidden: Iterable[str] = (),
-    ) -> Said:
+    ) -> WriteAnswer:
         """Send a write of `Kind.request`, unless `send_before` has passed when bytes would leave."""
 
     def unwell(self, path: str) -> str | None:
@@ -261,7 +261,7 @@ class Store(Transitions, Ends, Protocol):
     def exists(self, operation: OperationId) -> bool:
         """Tell whether there is a record of an operation."""
 
-    def operation(self, operation: OperationId) -> Operation | None:
+    def operation(self, operation: OperationId) -> Status | None:
         """Read an operation; None when it is unknown."""
 
     def order(self, operation: OperationId) -> Order | None:
@@ -270,5 +270,5 @@ class Store(Transitions, Ends, Protocol):
     def steps(self, operation: OperationId) -> tuple[Step, ...]:
         """Read the steps of an operation, in the order of its hosts."""
 
-    def operations(self, limit: int, offset: int = 0) -> tuple[Operation, ...]:
+    def operations(self, limit: int, offset: int = 0) -> tuple[Status, ...]:
         """Read operations, newest first."""

@@ -18,12 +18,12 @@ from lockstep.worker.operation.model import (
     HostName,
     Millis,
     Moment,
-    Operation,
     OperationId,
     Outcome,
     Presence,
-    Standing,
+    RolloutState,
     State,
+    Status,
     Step,
     Undo,
 )
@@ -236,7 +236,7 @@ class Result:
         return self.state is State.COMMITTED
 
 
-def answered(operation: Operation) -> bool:
+def answered(operation: Status) -> bool:
     """Tell whether a caller need wait no longer: it is done, or only hosts that are away are left."""
     if operation.ended or operation.state is State.COMMITTED:
         return True
@@ -244,7 +244,7 @@ def answered(operation: Operation) -> bool:
     return operation.state is State.ROLLING_BACK and bool(pending) and pending == operation.stalled_hosts
 
 
-def result_of(operation: Operation, steps: Iterable[Step]) -> Result:
+def result_of(operation: Status, steps: Iterable[Step]) -> Result:
     """Put together what a caller is told."""
     return Result(
         operation_id=operation.id,
@@ -257,7 +257,7 @@ def result_of(operation: Operation, steps: Iterable[Step]) -> Result:
     )
 
 
-def host_result(operation: Operation, step: Step) -> HostResult:
+def host_result(operation: Status, step: Step) -> HostResult:
     """Put together what became of one host."""
     return HostResult(
         host=step.host,
@@ -284,7 +284,7 @@ NOT_HELD = {
 }
 
 
-def not_held(said: Refused, standing: Standing | None) -> str:
+def not_held(said: Refused, standing: RolloutState | None) -> str:
     """Return why an operation cannot be held or promoted: where another hold is on it, whose, since when."""
     hold = standing.hold if standing else None
     if said is Refused.OTHER and hold is not None:

@@ -28,7 +28,7 @@ MOST_KEPT = 65_536
 """Bytes of one text; a content that is larger is present, and cannot be set or deleted."""
 
 
-class Shows(StrEnum):
+class Likeness(StrEnum):
     """How what a look shows stands to the target; how it stands to what was before, the record knows."""
 
     TARGET = "target"
@@ -39,11 +39,11 @@ class Shows(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ThingLook:
     """A look that told something."""
 
     digest: Digest
-    shows: Shows
+    shows: Likeness
     text: str = ""
     """The content's; empty where the thing is absent."""
     barred: str = ""
@@ -53,7 +53,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class ThingRequest:
     """What an operation on a thing with content asks for."""
 
     verb: str
@@ -89,7 +89,7 @@ class Asked:
         return json.dumps({**{name: getattr(self, name) for name in names}, "waved": waved, **own})
 
     @classmethod
-    def of(cls, text: str, texts: Mapping[str, str] | None = None) -> Asked:
+    def of(cls, text: str, texts: Mapping[str, str] | None = None) -> ThingRequest:
         """Read what `kept` wrote. Raises RecordDamaged."""
         try:
             kept = json.loads(text)
@@ -116,7 +116,7 @@ class Trace:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class ThingEnd:
     """What the last ended operation on a thing left on a host."""
 
     digest: Digest
@@ -137,7 +137,7 @@ class ContentTransitions(Protocol):
         operation: OperationId,
         host: HostName,
         fingerprint: str,
-        look: Look,
+        look: ThingLook,
         attempt: AttemptId,
         action: Action,
         group: GroupId,
@@ -155,7 +155,7 @@ class ContentTransitions(Protocol):
         fingerprint: str,
         sent_at: Millis,
         open_before: int,
-        look: Look,
+        look: ThingLook,
         attempt: AttemptId,
     ) -> Progress:
         """Record what a look showed after the decision to roll back; open `attempt` of the inverse (SEND)."""

@@ -18,7 +18,7 @@ from lockstep.worker.operation.model import (
     Stage,
     Step,
 )
-from lockstep.worker.operation.thing import Asked
+from lockstep.worker.operation.thing import ThingRequest
 from lockstep.worker.operation.waves import Rollout
 
 
@@ -58,7 +58,7 @@ class Request:
     """Whose the id is: nobody else is answered with this operation. Empty: anybody who repeats it is."""
     rollout: Rollout | None = None
     """None: all hosts at once."""
-    content: Asked | None = None
+    content: ThingRequest | None = None
     """None: the presence of a group."""
 
 
@@ -124,7 +124,7 @@ class Order:
     action: Action
     hosts: frozenset[HostName]
     """All that take part."""
-    content: Asked | None = None
+    content: ThingRequest | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host, age, local
-from lockstep.worker.operation.model import HostName, Millis, Moment, Operation, Stage, Standing
+from lockstep.worker.operation.model import HostName, Millis, Moment, RolloutState, Stage, Status
 from lockstep.worker.operation.names import show
 
 MOST_WAVES = 100
@@ -229,7 +229,7 @@ AT_ONCE = Pace()
 """All hosts at the same time."""
 
 
-def told_standing(standing: Standing) -> str:
+def told_standing(standing: RolloutState) -> str:
     """Return in a few words how far an operation with waves is."""
     at = f"wave {standing.wave} of {standing.waves}, {standing.stage}"
     if standing.stage is Stage.BAKING and standing.bake_until:
@@ -254,7 +254,7 @@ def told_moment(moment: Moment) -> str:
     return WHAT[moment.what].format(moment.number)
 
 
-def told_hold(standing: Standing, now: Millis | None) -> str | None:
+def told_hold(standing: RolloutState, now: Millis | None) -> str | None:
     """Return who held it last, or promoted it, why, and how long ago; None if nobody did."""
     for last in reversed(standing.moments):
         if told := {"held": "held", "released": "promoted"}.get(last.what):
@@ -263,7 +263,7 @@ def told_hold(standing: Standing, now: Millis | None) -> str | None:
     return None
 
 
-def earliest_end(standing: Standing, now: Millis) -> Millis | None:
+def earliest_end(standing: RolloutState, now: Millis) -> Millis | None:
     """Return before when it is certainly not committed; None if somebody has to promote it first."""
     if standing.hold is not None:
         return None
@@ -272,7 +272,7 @@ def earliest_end(standing: Standing, now: Millis) -> Millis | None:
     return Millis(now + (standing.bake if standing.stage is Stage.WORKING and standing.changed else 0))
 
 
-def worked(operation: Operation) -> int | None:
+def worked(operation: Status) -> int | None:
     """Return the milliseconds until the operation ended, or was decided; without those of bakes and holds."""
     begun, decided, ended = operation.created_at, operation.decided_at, operation.ended_at
     if decided is None:
@@ -280,7 +280,7 @@ def worked(operation: Operation) -> int | None:
     return (ended or decided) - begun - idle(operation, decided)
 
 
-def idle(operation: Operation, until: Millis) -> int:
+def idle(operation: Status, until: Millis) -> int:
     """Return the milliseconds until then in which it baked or was held and had nothing else to do."""
     total, since = 0, None
     for each in operation.rollout.moments if operation.rollout else ():

@@ -29,10 +29,10 @@ class _Step:
 
     def __init__(self, run: Any, ready: SimpleQueue[_Step], placed: bool) -> None:
         self.run, self.ready, self.placed = run, ready, placed
-        self.awaits: Answer[Any] | None = None
+        self.awaits: Handover[Any] | None = None
 
 
-class Answer(Generic[A]):
+class Handover(Generic[A]):
     """An answer that another thread brings, to the step or the thread that made this."""
 
     __slots__ = ("_ready", "_step", "said")

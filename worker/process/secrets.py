@@ -140,7 +140,7 @@ def cut_out(text: str, values: list[str]) -> str:
     return re.sub("\0+", HIDDEN, "".join("\0" if at in hidden else each for at, each in enumerate(text)))
 
 
-class Masking(logging.Formatter):
+class MaskedFormatter(logging.Formatter):
     """Formats as another formatter does, and masks what came of it, a traceback included."""
 
     def __init__(self, inner: logging.Formatter | None) -> None:
@@ -154,8 +154,8 @@ class Masking(logging.Formatter):
 def mask_logs(logger: logging.Logger) -> None:
     """Have every handler of a logger mask what it writes."""
     for handler in logger.handlers:
-        if not isinstance(handler.formatter, Masking):
-            handler.setFormatter(Masking(handler.formatter))
+        if not isinstance(handler.formatter, MaskedFormatter):
+            handler.setFormatter(MaskedFormatter(handler.formatter))
 
 
 def print_masked(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

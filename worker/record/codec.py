@@ -20,19 +20,19 @@ from lockstep.worker.operation.model import (
     HostName,
     Millis,
     Moment,
-    Operation,
     OperationId,
     Outcome,
     Presence,
+    RolloutState,
     Seen,
     Stage,
-    Standing,
     State,
+    Status,
     Step,
     Undo,
 )
 from lockstep.worker.operation.names import show
-from lockstep.worker.operation.thing import ABSENT, Asked, Digest, Trace
+from lockstep.worker.operation.thing import ABSENT, Digest, ThingRequest, Trace
 from lockstep.worker.operation.transitions import Forward, Progress
 from lockstep.worker.record.damage import Damage, note
 
@@ -178,7 +178,7 @@ def _attempt(key: str, kept: object) -> tuple[int, Attempt]:
     )
 
 
-def _standing(fields: Fields, kept: Mapping[str, str]) -> Standing | None:
+def _standing(fields: Fields, kept: Mapping[str, str]) -> RolloutState | None:
     if fields.maybe(fields.text, "stage") is None:
         return None
     hold = None
@@ -186,7 +186,7 @@ def _standing(fields: Fields, kept: Mapping[str, str]) -> Standing | None:
         said = Fields.of(held)
         who, why, since = said.text("who"), said.text("why"), said.at("since")
         hold = Hold(fields.number("hold_no"), who, why, since, fields.at("hold_until"))
-    return Standing(
+    return RolloutState(
         wave=fields.number("wave"),
         waves=fields.number("waves"),
         stage=fields.word("stage", Stage),
@@ -241,7 +241,7 @@ def operation_from(
     open_hosts: int,
     undo: Iterable[str],
     stalled: Iterable[str],
-) -> Operation:
+) -> Status:
     """Build an operation from its hash and the sizes of its working sets. Raises RecordDamaged."""
     fields = Fields(kept)
     decision = fields.maybe(lambda name: fields.word(name, Decision), "decision")
@@ -254,8 +254,8 @@ def operation_from(
     reason, host = fields.maybe(fields.text, "reason"), fields.maybe(fields.text, "reason_host")
     why = fields.maybe(lambda name: fields.word(name, Why), "reason_kind")
     action = fields.word("action", Action)
-    verb = fields.maybe(lambda name: Asked.of(fields.text(name)).verb, "content")
-    return Operation(
+    verb = fields.maybe(lambda name: ThingRequest.of(fields.text(name)).verb, "content")
+    return Status(
         id=key,
         group=GroupId(fields.text("group")),
         action=action,

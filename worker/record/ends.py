@@ -14,7 +14,7 @@ from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
 from lockstep.worker.operation.host import Limits
 from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
 from lockstep.worker.operation.names import show
-from lockstep.worker.operation.thing import Digest, Left
+from lockstep.worker.operation.thing import Digest, ThingEnd
 from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.codec import Fields, readable
 from lockstep.worker.record.keys import Keys
@@ -62,18 +62,18 @@ class RedisEnds(Queries):
     def text(self, operation: OperationId, digest: str) -> str | None:
         return cast(str | None, self._client.hget(self._keys.texts(operation), digest))
 
-    def contents_left(self, group: GroupId) -> dict[HostName, Left]:
+    def contents_left(self, group: GroupId) -> dict[HostName, ThingEnd]:
         key = self._keys.left(group)
         kept = cast(dict[str, str], self._client.hgetall(key))
 
-        def left(_: str, text: str) -> Left:
+        def left(_: str, text: str) -> ThingEnd:
             parts = text.split(" ")
             if len(parts) not in (4, 5) or not parts[2].isdecimal():
                 raise RecordDamaged("it is no end of an operation")
             digest, operation, at, fingerprint, *form_of = parts
             when, kept_text = Millis(int(at)), kept.get(f"={digest}")
             learned = Digest(form_of[0]) if form_of else None
-            return Left(Digest(digest), OperationId(operation), when, fingerprint, kept_text, learned)
+            return ThingEnd(Digest(digest), OperationId(operation), when, fingerprint, kept_text, learned)
 
         hosts = {name: text for name, text in kept.items() if not name.startswith("=")}
         return {HostName(host): each for host, each in readable("last end", key, hosts, left).items()}

@@ -14,7 +14,7 @@ from redis.client import PubSub
 
 from lockstep.worker.connection import GIVE_UP, async_client, impatient
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.operation.model import Operation, OperationId, Step
+from lockstep.worker.operation.model import OperationId, Status, Step
 from lockstep.worker.process.forks import leave_to_parent
 from lockstep.worker.record.causes import NO_REDIS
 from lockstep.worker.record.link import Link, unknown
@@ -139,16 +139,16 @@ class Changes:
     """
 
     def __init__(
-        self, plain: Callable[[], Iterator[Operation]], awaited: Callable[[], AsyncIterator[Operation]]
+        self, plain: Callable[[], Iterator[Status]], awaited: Callable[[], AsyncIterator[Status]]
     ) -> None:
         self._plain = plain
         self._awaited = awaited
 
-    def __iter__(self) -> Iterator[Operation]:
+    def __iter__(self) -> Iterator[Status]:
         """Block the thread until the next change."""
         return self._plain()
 
-    def __aiter__(self) -> AsyncIterator[Operation]:
+    def __aiter__(self) -> AsyncIterator[Status]:
         """Never block the event loop."""
         return self._awaited()
 
@@ -157,10 +157,10 @@ LOOK_AGAIN = 1.0
 """Seconds between readings when no event comes, for an event can be lost with a connection."""
 
 
-class Seen(NamedTuple):
+class Snapshot(NamedTuple):
     """An operation, and its hosts if they were read with it; empty if Redis did not answer."""
 
-    operation: Operation | None = None
+    operation: Status | None = None
     steps: tuple[Step, ...] = ()
 
 
@@ -170,7 +170,7 @@ Hosts = Literal["never", "once decided", "always"]
 
 def follow(
     link: Link, operation: OperationId, timeout: float, each: bool = True, hosts: Hosts = "never"
-) -> Generator[Seen]:
+) -> Generator[Snapshot]:
     """Yield the operation now and after every event, None while Redis does not answer; end at the timeout.
 
     Without `each` what a host does before the decision is no reason to read: for who waits for the end alone.
@@ -196,7 +196,7 @@ async def follow_async(
     timeout: float,  # noqa: ASYNC109 - passing it is no error here
     each: bool = True,
     hosts: Hosts = "never",
-) -> AsyncGenerator[Seen]:
+) -> AsyncGenerator[Snapshot]:
     """Do as `follow` does without ever blocking the event loop; readings run in a thread."""
     ends = time.monotonic() + timeout
     events = AsyncEvents(link.settings, link.keys.events(operation))
@@ -206,7 +206,7 @@ async def follow_async(
             await events.subscribe()
             within = max(GIVE_UP, ends - time.monotonic())
             reading = partial(look, link, operation, _wanted(hosts, decisive))
-            found = await link.off_loop(reading, within) or Seen()
+            found = await link.off_loop(reading, within) or Snapshot()
             yield found
             left = ends - time.monotonic()
             if left <= 0:
@@ -216,16 +216,16 @@ async def follow_async(
         await events.close()
 
 
-def look(link: Link, operation: OperationId, with_steps: bool) -> Seen:
+def look(link: Link, operation: OperationId, with_steps: bool) -> Snapshot:
     """Read an operation, empty when Redis does not answer. Raises UnknownOperation."""
     try:
         found = (
-            Seen(*link.waiting.with_steps(operation))
+            Snapshot(*link.waiting.with_steps(operation))
             if with_steps
-            else Seen(link.waiting.operation(operation))
+            else Snapshot(link.waiting.operation(operation))
         )
     except StoreUnavailable:
-        return Seen()
+        return Snapshot()
     if found.operation is None:
         raise unknown(operation)
     link.heard = time.monotonic()
@@ -236,7 +236,7 @@ def _wanted(hosts: Hosts, decisive: bool) -> bool:
     return hosts == "always" or (decisive and hosts == "once decided")
 
 
-def _gathering(found: Operation | None, each: bool) -> float:
+def _gathering(found: Status | None, each: bool) -> float:
     """Return for how long events are gathered: until they tell what who follows waits for."""
     return COALESCE if each or found is None or found.decision is not None else LOOK_AGAIN
 

@@ -14,7 +14,7 @@ import redis
 from lockstep.worker.connection import GIVE_UP, client, impatient_client
 from lockstep.worker.connection.primary import MOST
 from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
-from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, Operation, OperationId
+from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, OperationId, Status
 from lockstep.worker.process.forks import leave_to_parent, renew_in_children
 from lockstep.worker.record.codec import operation_from
 from lockstep.worker.record.keys import Keys
@@ -72,7 +72,7 @@ class RedisFacts:
 class LookedAt(NamedTuple):
     """An operation, and how many of its hosts are counted as what."""
 
-    operation: Operation
+    operation: Status
     todo: int
     open_hosts: int
     undo: int
@@ -163,7 +163,7 @@ class Link(RaisesOurs):
             return max((left.at for left in self.store.contents_left(group).values()), default=Millis(0))
         return max((end.at for end in self.store.ends(group).values()), default=Millis(0))
 
-    def unended(self) -> tuple[Operation, ...]:
+    def unended(self) -> tuple[Status, ...]:
         """Read every operation that still holds its group's lock, the one that is due first first."""
         found = map(self.store.readable, self.store.due_times())
         return tuple(each for each in found if each is not None and not each.ended)

@@ -14,8 +14,8 @@ import redis
 
 from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
 from lockstep.worker.operation.host import ALL_HOSTS, NAMED_AFTER, Limits, WriteLimit
-from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, Operation, OperationId, Step
-from lockstep.worker.operation.thing import SECRET, Asked
+from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Status, Step
+from lockstep.worker.operation.thing import SECRET, ThingRequest
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.record.causes import NO_REDIS, store_errors
 from lockstep.worker.record.codec import Fields, check_format, operation_from, readable, step_from
@@ -75,10 +75,10 @@ class Queries(RaisesOurs):
     def exists(self, operation: OperationId) -> bool:
         return self._client.hget(self._keys.operation(operation), "format") is not None
 
-    def operation(self, operation: OperationId) -> Operation | None:
+    def operation(self, operation: OperationId) -> Status | None:
         return self._operation_of(operation, self._read(operation, OPERATION))
 
-    def with_steps(self, operation: OperationId) -> tuple[Operation | None, tuple[Step, ...]]:
+    def with_steps(self, operation: OperationId) -> tuple[Status | None, tuple[Step, ...]]:
         """Read an operation and its hosts."""
         kept = self._read(operation, [*OPERATION, *STEPS])
         found = self._operation_of(operation, kept[: len(OPERATION)])
@@ -92,7 +92,7 @@ class Queries(RaisesOurs):
                 pipe.execute_command(command, key + of, *more)  # type: ignore[no-untyped-call]
             return pipe.execute()
 
-    def _operation_of(self, operation: OperationId, kept: list[Any]) -> Operation | None:
+    def _operation_of(self, operation: OperationId, kept: list[Any]) -> Status | None:
         fields, todo, opened, undo = kept
         if not fields:
             return None
@@ -125,7 +125,7 @@ class Queries(RaisesOurs):
             return None
         check_format(written)
         fields = Fields({"group": group, "action": action})
-        asked = None if content is None else Asked.of(content)
+        asked = None if content is None else ThingRequest.of(content)
         if asked is not None:
             found = self._client.hmget(self._keys.texts(operation), asked.target, SECRET)
             texts = dict(zip((asked.target, SECRET), cast(list[str | None], found), strict=True))
@@ -160,12 +160,12 @@ class Queries(RaisesOurs):
         places = [f"number {min(place) + 1} in line" if place else "and is called" for place in found]
         return dict(zip(hosts, places, strict=True))
 
-    def operations(self, limit: int, offset: int = 0) -> tuple[Operation, ...]:
+    def operations(self, limit: int, offset: int = 0) -> tuple[Status, ...]:
         ids = cast(list[str], self._client.zrevrange(self._keys.operations, offset, offset + limit - 1))
         found = (self.readable(OperationId(each)) for each in ids)
         return tuple(each for each in found if each is not None)
 
-    def readable(self, operation: OperationId) -> Operation | None:
+    def readable(self, operation: OperationId) -> Status | None:
         """Read an operation; None if it is gone, of a newer version, or damaged, which is noted."""
         try:
             return self.operation(operation)

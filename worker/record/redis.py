@@ -25,7 +25,7 @@ from lockstep.worker.operation.model import (
     Stage,
 )
 from lockstep.worker.operation.ports import LONG_AGO
-from lockstep.worker.operation.thing import Look
+from lockstep.worker.operation.thing import ThingLook
 from lockstep.worker.operation.transitions import (
     Accepted,
     Busy,
@@ -258,7 +258,7 @@ class RedisStore(RedisEnds):
         operation: OperationId,
         host: HostName,
         fingerprint: str,
-        look: Look,
+        look: ThingLook,
         attempt: AttemptId,
         action: Action,
         group: GroupId,
@@ -274,7 +274,7 @@ class RedisStore(RedisEnds):
         fingerprint: str,
         sent_at: Millis,
         open_before: int,
-        look: Look,
+        look: ThingLook,
         attempt: AttemptId,
     ) -> Progress:
         like = "" if look.like_before is None else json.dumps(look.like_before)

@@ -18,17 +18,17 @@ from redis.client import Pipeline
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
 from lockstep.worker.process.forks import renew_in_children
-from lockstep.worker.process.greenlets import Answer
+from lockstep.worker.process.greenlets import Handover
 from lockstep.worker.record.causes import unavailable
 from lockstep.worker.record.keys import PARTS, Keys
 from lockstep.worker.record.queries import RaisesOurs
 
 Argument = str | int | float
 Arguments = tuple[Argument, ...]
-Kind = tuple[str, OperationId]
+CallKind = tuple[str, OperationId]
 """A script's name and the operation that it runs on: calls of one kind are served by one run."""
-Replies = dict[Kind, Sequence[object] | Exception]
-Send = Callable[[Mapping[Kind, Sequence[Arguments]]], Mapping[Kind, Sequence[object] | Exception]]
+Replies = dict[CallKind, Sequence[object] | Exception]
+Send = Callable[[Mapping[CallKind, Sequence[Arguments]]], Mapping[CallKind, Sequence[object] | Exception]]
 MOST = 256
 """Calls sent at once, so that Redis is not held up for long."""
 LINGER = 0.003
@@ -41,13 +41,13 @@ QUICK, WITHIN = 8, 0.02
 class _Call:
     __slots__ = ("arguments", "asked_at", "kind", "left", "reply")
 
-    def __init__(self, kind: Kind, arguments: Arguments) -> None:
+    def __init__(self, kind: CallKind, arguments: Arguments) -> None:
         self.kind = kind
         self.arguments = arguments
         self.asked_at = time.monotonic()
         self.left = False
         """The caller was interrupted: what has not been sent yet need not be."""
-        self.reply: Answer[tuple[object, Exception | None]] = Answer()
+        self.reply: Handover[tuple[object, Exception | None]] = Handover()
 
 
 _Calls = SimpleQueue[_Call | None]
@@ -77,7 +77,7 @@ class Batch:
         """End the thread."""
         self._calls.put(None)
 
-    def run(self, kind: Kind, arguments: Arguments) -> object:
+    def run(self, kind: CallKind, arguments: Arguments) -> object:
         """Return the reply to one call, or raise what its sending or its script raised.
 
         A caller who is interrupted, by Ctrl-C for example, cannot know whether the call was sent.
@@ -137,7 +137,7 @@ def _take(calls: _Calls, together: list[_Call]) -> None:
 
 
 def _serve(calls: Sequence[_Call], send: Send) -> None:
-    kinds: dict[Kind, list[_Call]] = {}
+    kinds: dict[CallKind, list[_Call]] = {}
     for call in calls:
         kinds.setdefault(call.kind, []).append(call)
     try:
@@ -180,7 +180,7 @@ class Replicas:
         self.behind = False
         """The last answer was that they do not have it: they are asked before anything more is begun."""
 
-    def concern(self, kinds: Iterable[Kind]) -> bool:
+    def concern(self, kinds: Iterable[CallKind]) -> bool:
         """Tell whether any of these scripts must be confirmed."""
         return self._wanted > 0 and any(name in CONFIRMED for name, _ in kinds)
 
@@ -238,7 +238,7 @@ class _Wire:
         self._called = called
         self._texts: dict[str, tuple[str, str]] = {}
 
-    def send(self, calls: Mapping[Kind, Sequence[Arguments]]) -> Replies:
+    def send(self, calls: Mapping[CallKind, Sequence[Arguments]]) -> Replies:
         replies: Replies = {}
         if self._replicas.behind and self._replicas.concern(calls):
             replies = self._unconfirmed(calls)
@@ -249,14 +249,14 @@ class _Wire:
         ]
         return replies | self._execute({kind: calls[kind] for kind in unknown}, whole=True)
 
-    def _unconfirmed(self, calls: Mapping[Kind, object]) -> Replies:
+    def _unconfirmed(self, calls: Mapping[CallKind, object]) -> Replies:
         """Refuse what replicas must confirm while they lack what came before: nothing is begun in vain."""
         pipe = self._client.pipeline(transaction=False)
         self._replicas.ask(pipe)
         error = self._replicas.missing(pipe.execute(raise_on_error=False))
         return {kind: error for kind in calls if error and kind[0] in CONFIRMED - RECORDED}
 
-    def _execute(self, calls: Mapping[Kind, Sequence[Arguments]], *, whole: bool) -> Replies:
+    def _execute(self, calls: Mapping[CallKind, Sequence[Arguments]], *, whole: bool) -> Replies:
         if not calls:
             return {}
         pipe = self._client.pipeline(transaction=False)
@@ -278,7 +278,7 @@ class _Wire:
                 replies[kind] = error
         return replies
 
-    def _arguments(self, kind: Kind, calls: Sequence[Arguments]) -> tuple[Any, ...]:
+    def _arguments(self, kind: CallKind, calls: Sequence[Arguments]) -> tuple[Any, ...]:
         operation = self._keys.operation(kind[1])
         keys = [*(operation + part for part in PARTS), *self._keys.shared]
         flat = itertools.chain.from_iterable(calls)

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockstep.worker.kinds.seal import SealKeys
-from lockstep.worker.operation.answer import METHODS, Probed
-from lockstep.worker.operation.content import Effect, Flaw, Said
+from lockstep.worker.operation.answer import METHODS, LookVerdict
+from lockstep.worker.operation.content import Effect, Flaw, WriteAnswer
 from lockstep.worker.operation.errors import InvalidInput, Why
 from lockstep.worker.operation.host import Backoff, Limits
 from lockstep.worker.operation.model import (
@@ -25,7 +25,7 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.ports import Clock, HostApi, Transitions
 from lockstep.worker.operation.story import story
-from lockstep.worker.operation.thing import Asked
+from lockstep.worker.operation.thing import ThingRequest
 from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Next(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class StepResult:
     """What a step came to; `text` is for people."""
 
     next: Next
@@ -66,7 +66,7 @@ class Result:
     """ELSEWHERE: of the host's URL in the record."""
 
 
-class Untold(Exception):
+class LookFailed(Exception):
     """A look told nothing, or this worker cannot look; it says why."""
 
     def __init__(self, reason: str, why: Why | None = None) -> None:
@@ -74,12 +74,12 @@ class Untold(Exception):
         self.reason, self.why = reason, why
 
 
-def no_kind(asked: Asked) -> Kind:
+def no_kind(asked: ThingRequest) -> Kind:
     raise InvalidInput(f"kind {asked.kind} is not known")
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class StepContext:
     """What the steps work with."""
 
     store: Transitions
@@ -94,7 +94,7 @@ class Parts:
     """Hosts as forward steps see them: one that does not answer is spared."""
     order: Callable[[OperationId], Order | None] = lambda _: None
     """What an operation is about, read once; asked for those of things with content."""
-    kind: Callable[[Asked], Kind] = no_kind
+    kind: Callable[[ThingRequest], Kind] = no_kind
     """The kind of such a thing, by its definition. Raises InvalidInput where this worker lacks it."""
     seals: SealKeys = field(default_factory=SealKeys)
     """The keys of what is sealed of it."""
@@ -118,7 +118,7 @@ class Parts:
         return self.limits.longest_countdown / 1000
 
 
-def effect_of(api: HostApi, group: GroupId, action: Action, said: Said) -> Effect:
+def effect_of(api: HostApi, group: GroupId, action: Action, said: WriteAnswer) -> Effect:
     """Return what came of a write; a contested one is looked into with a GET."""
     if said.effect is Effect.APPLIED and said.shows_after:
         return Effect.UNSHOWN
@@ -133,7 +133,7 @@ def effect_of(api: HostApi, group: GroupId, action: Action, said: Said) -> Effec
 MISSES: Mapping[Flaw | None, Miss] = {Flaw.SILENT: Miss.UNUSABLE, Flaw.UNREADABLE: Miss.UNUSABLE}
 """What a look that told nothing says of its host; any other counts as answered."""
 WHY: Mapping[Flaw | None, Why] = {Flaw.UNREADABLE: Why.UNREADABLE}
-FATAL = {Probed.MISCONFIGURED: Outcome.UNREACHABLE, Probed.OVERSIZED: Outcome.REFUSED}
+FATAL = {LookVerdict.MISCONFIGURED: Outcome.UNREACHABLE, LookVerdict.OVERSIZED: Outcome.REFUSED}
 NOT_OPEN = "its wave is not open"
 SLACK = 0.2
 """Seconds beside a try itself: for its message, and for having the record say what came of it."""
@@ -143,7 +143,7 @@ SLACK = 0.2
 class Try:
     """One run of a step for one host."""
 
-    parts: Parts
+    parts: StepContext
     operation: OperationId
     host: HostName
     number: int
@@ -151,7 +151,7 @@ class Try:
 
     def wait(
         self, delay: float, reason: str, failed: AttemptId | None = None, why: Why | None = None
-    ) -> Result:
+    ) -> StepResult:
         """Come back after `delay` seconds: by a countdown of Celery's if short, else by the sweep.
 
         `failed` names a try that brought nothing: it is counted, and its reason is what people are shown.
@@ -161,25 +161,25 @@ class Try:
             kept = round(delay * 1000) if later else None
             self.parts.store.postpone(self.operation, self.host, kept, reason, failed, why)
         if later:
-            return Result(Next.LATER, reason if failed else f"waits {delay:.0f} s in the record", delay)
-        return Result(Next.AGAIN, reason or "trying again", delay)
+            return StepResult(Next.LATER, reason if failed else f"waits {delay:.0f} s in the record", delay)
+        return StepResult(Next.AGAIN, reason or "trying again", delay)
 
-    def in_line(self, left: int, reason: str | None) -> Result:
+    def in_line(self, left: int, reason: str | None) -> StepResult:
         """Come back when it is this host's turn, in `left` ms; 0 if others send for it."""
         if not left:
-            return Result(Next.LATER, reason or "waits for its turn")
+            return StepResult(Next.LATER, reason or "waits for its turn")
         return self.wait(left / 1000, reason or "")
 
 
 @dataclass(frozen=True, slots=True)
-class Applying(Try):
+class ForwardTry(Try):
     """One run of a forward step."""
 
     action: Action
     started: float
     """By the clock's `elapsed`."""
 
-    def unasked(self, reason: str) -> Result:
+    def unasked(self, reason: str) -> StepResult:
         """Hand the step back, for a worker that knows the host; it costs the operation nothing but time."""
         probe, needs = self.parts.clock.new_id(), self.needs()
         said = self.parts.store.missed(
@@ -187,7 +187,7 @@ class Applying(Try):
         )
         return self.came_to(said, reason=reason)
 
-    def on_host(self, apply: Callable[[HostApi], Result]) -> Result:
+    def on_host(self, apply: Callable[[HostApi], StepResult]) -> StepResult:
         """Apply on the host that the record means; one that this worker knows otherwise is looked up anew."""
         parts = self.parts
         api = parts.host_to_apply(self.host) or parts.host_as(self.host, None)
@@ -210,15 +210,15 @@ class Applying(Try):
         """Return the milliseconds that another try needs, with the wait that its host asks for."""
         return math.ceil(1000 * (self.took() + self.asked_to_wait(retry_after)))
 
-    def came_to(self, progress: Progress, retry_after: float | None = None, reason: str = "") -> Result:
+    def came_to(self, progress: Progress, retry_after: float | None = None, reason: str = "") -> StepResult:
         """Say what is to become of the task."""
         match progress.next:
             case Forward.DONE:
                 came = str(progress.outcome)
                 told = None if progress.step is None else story(self.action, progress.step, None).text
-                return Result(Next.DONE, came, outcome=came, story=told)
+                return StepResult(Next.DONE, came, outcome=came, story=told)
             case Forward.FAILED:
-                return Result(Next.FAILED, progress.reason or "failed", outcome=str(progress.outcome))
+                return StepResult(Next.FAILED, progress.reason or "failed", outcome=str(progress.outcome))
             case Forward.BUSY:
                 return self.in_line(progress.left, progress.reason)
             case Forward.OPEN | Forward.MISSED:
@@ -227,17 +227,17 @@ class Applying(Try):
                 latest = progress.left / 1000 - self.took()
                 return self.wait(min(max(self.asked_to_wait(retry_after), delay), latest), reason)
             case Forward.NOT_OPEN:
-                return Result(Next.DONE, NOT_OPEN, outcome="not_open")
+                return StepResult(Next.DONE, NOT_OPEN, outcome="not_open")
             case Forward.ELSEWHERE:
-                return Result(Next.ELSEWHERE, ELSEWHERE, fingerprint=progress.fingerprint)
-        return Result(Next.ABORTED, "aborted")
+                return StepResult(Next.ELSEWHERE, ELSEWHERE, fingerprint=progress.fingerprint)
+        return StepResult(Next.ABORTED, "aborted")
 
 
 def forward(
-    parts: Parts, operation: OperationId, group: GroupId, action: Action, host: HostName, tries: int
-) -> Result:
+    parts: StepContext, operation: OperationId, group: GroupId, action: Action, host: HostName, tries: int
+) -> StepResult:
     """Bring one host to what the action asks for; `tries` counts this task's runs, from 1."""
-    this = Applying(parts, operation, host, tries, action, parts.clock.elapsed())
+    this = ForwardTry(parts, operation, host, tries, action, parts.clock.elapsed())
     order = parts.filled(operation)
     if order is not None:
         from lockstep.worker.steps import content
@@ -246,13 +246,13 @@ def forward(
     return this.on_host(lambda api: _apply(this, api, group))
 
 
-def _apply(this: Applying, api: HostApi, group: GroupId) -> Result:
+def _apply(this: ForwardTry, api: HostApi, group: GroupId) -> StepResult:
     """Look at the host, and write if need be."""
     parts, operation, host, action = this.parts, this.operation, this.host, this.action
     attempt = parts.clock.new_id()
     answer = api.probe(group)
     seen = answer.seen
-    if action is Action.CREATE and answer.probed is Probed.OVERSIZED:
+    if action is Action.CREATE and answer.probed is LookVerdict.OVERSIZED:
         seen = Seen(Presence.PRESENT)  # as asked already; only a delete would need its body
     if seen is None:
         miss, why = MISSES.get(answer.flaw, Miss.ANSWERED), WHY.get(answer.flaw)
@@ -276,8 +276,10 @@ def _apply(this: Applying, api: HostApi, group: GroupId) -> Result:
     return this.came_to(progress, said.retry_after, f"{METHODS[action]} {said.text}")
 
 
-def raised(parts: Parts, operation: OperationId, action: Action, host: HostName, reason: str) -> Result:
+def raised(
+    parts: StepContext, operation: OperationId, action: Action, host: HostName, reason: str
+) -> StepResult:
     """Record that a step raised: what became of its host is unknown, and the operation is rolled back."""
-    this = Applying(parts, operation, host, 1, action, parts.clock.elapsed())
+    this = ForwardTry(parts, operation, host, 1, action, parts.clock.elapsed())
     probe = parts.clock.new_id()
     return this.came_to(parts.store.missed(operation, host, "", probe, reason, Miss.UNASKED, Outcome.UNKNOWN))

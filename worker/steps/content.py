@@ -7,22 +7,22 @@ from typing import TYPE_CHECKING, cast
 
 from lockstep.worker.kinds import barred
 from lockstep.worker.kinds.seal import Seal, SealKeys
-from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Said, Shown, Sight, read_json
+from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Shown, Sight, WriteAnswer, read_json
 from lockstep.worker.operation.errors import InvalidInput, Why
 from lockstep.worker.operation.model import AttemptId, Outcome
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.thing import (
     ABSENT,
     SECRET,
-    Asked,
     Digest,
-    Look,
-    Shows,
+    Likeness,
+    ThingLook,
+    ThingRequest,
 )
 from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress, Settled
 from lockstep.worker.operation.waves import Health
-from lockstep.worker.steps.apply import MISSES, WHY, Applying, Next, Parts, Result, Untold
-from lockstep.worker.steps.rollback import LOOK_AGAIN, NOTHING_TO_UNDO, RESTORED, Viewed
+from lockstep.worker.steps.apply import MISSES, WHY, ForwardTry, LookFailed, Next, StepContext, StepResult
+from lockstep.worker.steps.rollback import LOOK_AGAIN, NOTHING_TO_UNDO, RESTORED, LookTry
 
 if TYPE_CHECKING:
     from lockstep.worker.kinds.kind import Kind, Verb
@@ -38,7 +38,7 @@ SURE = (Effect.APPLIED, Effect.REPLACED, Effect.CONTESTED, Effect.STARTED)  # a 
 class Thing:
     """One thing on one host: what is asked for it, and how its looks are read."""
 
-    def __init__(self, kind: Kind, order: Order, asked: Asked, seals: SealKeys) -> None:
+    def __init__(self, kind: Kind, order: Order, asked: ThingRequest, seals: SealKeys) -> None:
         """Open what is asked for. Raises InvalidInput where this worker has not the key."""
         self.kind, self.asked = kind, asked
         self.id: Id = kind.parse(order.group)
@@ -61,13 +61,13 @@ class Thing:
         text = content.keeping(self.kind.kept_for(self.inverse)).text()
         return Digest(self.seal.digest(text)), self.seal.seal(text)
 
-    def look(self, shown: Content | None, before: Content | None = None) -> Look:
+    def look(self, shown: Content | None, before: Content | None = None) -> ThingLook:
         """Return what a look showed, as the record is told of it; `before` in a rollback."""
         digest, text = self.digest(shown)
         shows = self.kind.meets(self.target, shown)
         asked = self.asked
         bars = barred(self.kind, asked.verb, self.target, shown, upsert=asked.upsert)
-        return Look(digest, shows, text, bars, self._like(before, shown))
+        return ThingLook(digest, shows, text, bars, self._like(before, shown))
 
     def _like(self, before: Content | None, shown: Content | None) -> tuple[str, ...] | None:
         if before is None or shown is None:
@@ -91,44 +91,44 @@ class Thing:
         shown: Content | None,
         kept: Mapping[str, object],
         secret: Mapping[str, object],
-    ) -> Said:
+    ) -> WriteAnswer:
         """Write what is wanted over what a look has just shown."""
         verb: Verb = "delete" if wanted is None else "create" if shown is None else "update"
         try:
             content = None if wanted is None else wanted.over(shown)
             request = self.kind.request(verb, self.id, content=content, kept=kept, secret=secret, shown=shown)
         except InvalidInput as error:
-            return Said(Effect.REFUSED, f"not sent: {error}")
+            return WriteAnswer(Effect.REFUSED, f"not sent: {error}")
         hidden = self.kind.hidden(secret, wanted, shown, Content(kept=kept))
         return api.send(self.kind, verb, self.id, request, attempt, send_before, hidden)
 
 
-def thing_of(parts: Parts, order: Order) -> Thing:
-    """Return the thing as the record means it. Raises Untold where this worker lacks the kind or the key."""
+def thing_of(parts: StepContext, order: Order) -> Thing:
+    """Return the thing as the record means it. Raises LookFailed where this worker lacks kind or key."""
     asked = order.content
     assert asked is not None
     try:
         kind = parts.kind(asked)
     except InvalidInput:
-        raise Untold(f"{LACKS}: put {asked.title}.yaml back") from None
+        raise LookFailed(f"{LACKS}: put {asked.title}.yaml back") from None
     try:
         return Thing(kind, order, asked, parts.seals)
     except InvalidInput as error:
-        raise Untold(f"{SEALED}: {error}") from None
+        raise LookFailed(f"{SEALED}: {error}") from None
 
 
-def forward(this: Applying, order: Order) -> Result:
+def forward(this: ForwardTry, order: Order) -> StepResult:
     """Bring one host to the content that is asked for."""
     try:
         thing = thing_of(this.parts, order)
-    except Untold as untold:
+    except LookFailed as untold:
         return this.unasked(untold.reason)
     if thing.asked.secret and not thing.secret:
         return this.unasked("its secret is gone from the record")
     return this.on_host(lambda api: _apply(this, thing, order, api))
 
 
-def _apply(this: Applying, thing: Thing, order: Order, api: HostApi) -> Result:
+def _apply(this: ForwardTry, thing: Thing, order: Order, api: HostApi) -> StepResult:
     parts = this.parts
     for _ in range(ROUNDS):
         shown = api.look(thing.kind, thing.id)
@@ -146,10 +146,10 @@ def _apply(this: Applying, thing: Thing, order: Order, api: HostApi) -> Result:
         progress = parts.store.finish(this.operation, this.host, attempt, said.effect, said.text, needs)
         if progress.next is not Forward.OPEN or said.effect not in SURE:
             return this.came_to(progress, said.retry_after, said.text)
-    return Result(Next.AGAIN, "not settled yet", parts.forward_backoff.delay(1, parts.clock.jitter()))
+    return StepResult(Next.AGAIN, "not settled yet", parts.forward_backoff.delay(1, parts.clock.jitter()))
 
 
-def _missed(this: Applying, api: HostApi, shown: Shown) -> Progress:
+def _missed(this: ForwardTry, api: HostApi, shown: Shown) -> Progress:
     busy = shown.sight is Sight.BUSY
     return this.parts.store.missed(
         this.operation,
@@ -164,39 +164,39 @@ def _missed(this: Applying, api: HostApi, shown: Shown) -> Progress:
     )
 
 
-def look(this: Viewed, order: Order) -> tuple[Thing, HostApi, Shown]:
-    """Look at the thing on the step's host. Raises Untold."""
+def look(this: LookTry, order: Order) -> tuple[Thing, HostApi, Shown]:
+    """Look at the thing on the step's host. Raises LookFailed."""
     thing, api = thing_of(this.parts, order), this.same_host()
     shown = api.look(thing.kind, thing.id)
     if not shown.tells:
-        raise Untold(f"look {shown.text}", WHY.get(shown.flaw))
+        raise LookFailed(f"look {shown.text}", WHY.get(shown.flaw))
     return thing, api, shown
 
 
-def health(this: Viewed, order: Order, api: HostApi) -> tuple[Health, str]:
+def health(this: LookTry, order: Order, api: HostApi) -> tuple[Health, str]:
     """Tell how a host is at the gate: whether it shows the target, in its own form too."""
     try:
         thing = thing_of(this.parts, order)
-    except Untold as untold:
+    except LookFailed as untold:
         return Health.UNWELL, untold.reason
     shown = api.look(thing.kind, thing.id)
     if not shown.tells:
         return Health.UNWELL, f"look {shown.text}"
     seen, trace = thing.look(shown.content), this.step.trace
-    if seen.shows is Shows.TARGET or (trace and seen.digest == trace.as_seen):
+    if seen.shows is Likeness.TARGET or (trace and seen.digest == trace.as_seen):
         return Health.WELL, "shows what is asked for"
     return Health.UNWELL if this.step.open_attempts else Health.CHANGED, "shows what nobody asked for"
 
 
-def restore(this: Viewed, order: Order) -> Result:
-    """Look, and send the inverse if what is shown is ours. Raises Untold."""
+def restore(this: LookTry, order: Order) -> StepResult:
+    """Look, and send the inverse if what is shown is ours. Raises LookFailed."""
     thing, api, shown = look(this, order)
     parts, step = this.parts, this.step
     was = step.trace.was if step.trace else None
     try:
         before = None if was in (None, ABSENT) else thing.content(parts.store.text(this.operation, str(was)))
     except InvalidInput as error:
-        raise Untold(f"{SEALED}: {error}") from None
+        raise LookFailed(f"{SEALED}: {error}") from None
     attempt = parts.clock.new_id()
     send_before = parts.clock.elapsed() + parts.send_within
     came = parts.store.restore(

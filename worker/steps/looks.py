@@ -23,8 +23,8 @@ from lockstep.worker.operation.model import (
 from lockstep.worker.operation.ports import HostApi, Store
 from lockstep.worker.operation.transitions import Accepted, Request
 from lockstep.worker.operation.waves import Gated, Health
-from lockstep.worker.steps.apply import NO_RECORD, Next, Parts, Result, Untold
-from lockstep.worker.steps.rollback import Viewed
+from lockstep.worker.steps.apply import NO_RECORD, LookFailed, Next, StepContext, StepResult
+from lockstep.worker.steps.rollback import LookTry
 
 AGAIN = 1.0
 """Seconds between two looks at one host, at least: so far apart must those be that count."""
@@ -32,19 +32,19 @@ PATROL = "patrol"
 """Who asked for a repair, as the record has it."""
 
 
-def gate(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Result:
+def gate(parts: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
     """Look at one host, which must show what was asked; a worker that does not know it counts nothing."""
     view = parts.store.view(operation, host)
     if view.action is None or view.group is None or view.step is None:
-        return Result(Next.ABORTED, NO_RECORD)
+        return StepResult(Next.ABORTED, NO_RECORD)
     if view.gating is None:
-        return Result(Next.DONE, "passed, or the gate is closed", outcome="ignored")
+        return StepResult(Next.DONE, "passed, or the gate is closed", outcome="ignored")
     again = AGAIN + parts.forward_backoff.delay(tries, parts.clock.jitter())
-    this = Viewed(parts, operation, host, tries, view, view.step)
+    this = LookTry(parts, operation, host, tries, view, view.step)
     try:
         api = this.same_host()
-    except Untold as untold:
-        return Result(Next.AGAIN, untold.reason, again)
+    except LookFailed as untold:
+        return StepResult(Next.AGAIN, untold.reason, again)
     order = parts.filled(operation)
     if order is None:
         health, said = _health(this, api, view.group, view.action.target)
@@ -53,19 +53,19 @@ def gate(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Re
 
         health, said = content.health(this, order, api)
     if health is None:
-        return Result(Next.AGAIN, said, again)
+        return StepResult(Next.AGAIN, said, again)
     look = parts.clock.new_id()
     match parts.store.gate_seen(operation, host, view.gating, view.now, look, health, said):
         case Gated.PASSED:
-            return Result(Next.DONE, f"passed the gate: {said}", outcome="passed")
+            return StepResult(Next.DONE, f"passed the gate: {said}", outcome="passed")
         case Gated.FAILED:
-            return Result(Next.FAILED, f"failed at the gate: {said}", outcome="failed")
+            return StepResult(Next.FAILED, f"failed at the gate: {said}", outcome="failed")
         case Gated.AGAIN:
-            return Result(Next.AGAIN, said, again)
-    return Result(Next.DONE, "the round is over", outcome="ignored")
+            return StepResult(Next.AGAIN, said, again)
+    return StepResult(Next.DONE, "the round is over", outcome="ignored")
 
 
-def _health(this: Viewed, api: HostApi, group: GroupId, target: Presence) -> tuple[Health | None, str]:
+def _health(this: LookTry, api: HostApi, group: GroupId, target: Presence) -> tuple[Health | None, str]:
     """Tell how a host is by what it shows of a group; None if that says nothing yet."""
     answer = api.probe(group)
     shown = answer.presence  # a body over the cap will do: only undoing a delete would need it
@@ -118,7 +118,7 @@ class PatrolResult:
     why_not: str = "no host was asked: this worker knows none of the group's"
 
 
-def patrol(parts: Parts, store: Store, group: GroupId, beat: PatrolTimes) -> PatrolResult:
+def patrol(parts: StepContext, store: Store, group: GroupId, beat: PatrolTimes) -> PatrolResult:
     """Look at every host that an ended operation covered; repair explained drift, report the rest."""
     now = store.now()
     suspicions = store.suspicions(group)
@@ -147,7 +147,7 @@ def patrol(parts: Parts, store: Store, group: GroupId, beat: PatrolTimes) -> Pat
 
 
 def _look(
-    parts: Parts,
+    parts: StepContext,
     group: GroupId,
     ends: dict[HostName, End],
     suspicions: dict[tuple[HostName, Presence], Millis],
@@ -176,7 +176,7 @@ def _look(
 
 
 def _repair(
-    parts: Parts,
+    parts: StepContext,
     store: Store,
     group: GroupId,
     action: Action,

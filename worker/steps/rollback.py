@@ -15,11 +15,11 @@ from lockstep.worker.steps.apply import (
     NO_RECORD,
     NOT_IN_INVENTORY,
     WHY,
+    LookFailed,
     Next,
-    Parts,
-    Result,
+    StepContext,
+    StepResult,
     Try,
-    Untold,
     effect_of,
 )
 
@@ -27,37 +27,37 @@ QUICK_LOOKS = 5
 """So often an open attempt is looked at with short delays: most often its own task is about to close it."""
 ROUNDS = 3
 """Looks in one run; each ends after a call or two, so that a run stays far below the visibility timeout."""
-SETTLED = Result(Next.DONE, "settled", outcome="settled")
-RESTORED = Result(Next.DONE, "restored", outcome="restored")
-NOTHING_TO_UNDO = Result(Next.DONE, "nothing to undo")
-LOOK_AGAIN = Result(Next.AGAIN, "another look is to tell what came of it")
+SETTLED = StepResult(Next.DONE, "settled", outcome="settled")
+RESTORED = StepResult(Next.DONE, "restored", outcome="restored")
+NOTHING_TO_UNDO = StepResult(Next.DONE, "nothing to undo")
+LOOK_AGAIN = StepResult(Next.AGAIN, "another look is to tell what came of it")
 IN_ROLLBACK = {Effect.CONTESTED: Effect.REFUSED, Effect.MISDIRECTED: Effect.UNKNOWN}
 """What comes of an inverse write where it is not what comes of any: there is no other end to it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Viewed(Try):
+class LookTry(Try):
     """One run of a step that looks at a host after its part in the operation has been read."""
 
     view: View
     step: Step
 
     def same_host(self) -> HostApi:
-        """Return the host's API. Raises Untold where this worker must not talk to it."""
+        """Return the host's API. Raises LookFailed where this worker must not talk to it."""
         api = self.parts.host(self.host)
         if api is not None and api.fingerprint == self.step.fingerprint:
             return api
         if (meant := self.parts.host_as(self.host, self.step.fingerprint)) is None:
-            raise Untold(NOT_IN_INVENTORY if api is None else ELSEWHERE)
+            raise LookFailed(NOT_IN_INVENTORY if api is None else ELSEWHERE)
         return meant
 
     def look(self) -> tuple[HostApi, Presence, Settled]:
-        """GET the group and record what it showed. Raises Untold."""
+        """GET the group and record what it showed. Raises LookFailed."""
         assert self.view.group is not None
         api = self.same_host()
         answer = api.probe(self.view.group)
         if (shown := answer.presence) is None:
-            raise Untold(f"GET {answer.text}", WHY.get(answer.flaw))
+            raise LookFailed(f"GET {answer.text}", WHY.get(answer.flaw))
         return api, shown, self.settle(shown)
 
     def settle(self, shown: Presence) -> Settled:
@@ -65,14 +65,14 @@ class Viewed(Try):
         opened = len(self.step.open_attempts)
         return self.parts.store.settle(self.operation, self.host, self.view.now, opened, shown)
 
-    def await_settling(self, settled: Settled) -> Result:
+    def await_settling(self, settled: Settled) -> StepResult:
         """Come back when the open attempts can be looked at again."""
         delay = max(0.0, ((settled.again_at or self.view.now) - self.view.now) / 1000)
         if self.number <= QUICK_LOOKS:
             delay = min(delay, self.parts.forward_backoff.ceiling(self.number))
         return self.wait(delay, "")
 
-    def come_back(self, reason: str, why: Why | None = None) -> Result:
+    def come_back(self, reason: str, why: Why | None = None) -> StepResult:
         """Count a try that brought nothing, and come back after a growing delay, for ever."""
         parts = self.parts
         delay = parts.rollback_backoff.delay(self.step.undo_misses + 1, parts.clock.jitter())
@@ -80,23 +80,23 @@ class Viewed(Try):
 
 
 def raised_later(
-    parts: Parts, operation: OperationId, host: HostName, reason: str, *, counted: bool = True
-) -> Result:
+    parts: StepContext, operation: OperationId, host: HostName, reason: str, *, counted: bool = True
+) -> StepResult:
     """Record that a step raised; the sweep comes back to it after the longest delay."""
     failed = parts.clock.new_id() if counted else None
     parts.store.postpone(operation, host, round(parts.rollback_backoff.cap * 1000), reason, failed)
-    return Result(Next.LATER, reason)
+    return StepResult(Next.LATER, reason)
 
 
-def settle(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Result:
+def settle(parts: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
     """Look at a host once; its open attempts are closed by two looks, far enough apart."""
     view = parts.store.view(operation, host)
     if view.action is None:
-        return Result(Next.ABORTED, NO_RECORD)
+        return StepResult(Next.ABORTED, NO_RECORD)
     step = view.step
     if step is None or view.ended or view.decision is None or not step.open_attempts:
         return SETTLED
-    this = Viewed(parts, operation, host, tries, view, step)
+    this = LookTry(parts, operation, host, tries, view, step)
     order = parts.filled(operation)
     try:
         if order is None:
@@ -106,23 +106,23 @@ def settle(parts: Parts, operation: OperationId, host: HostName, tries: int) -> 
 
             content.look(this, order)
             settled = this.settle(Presence.PRESENT)
-    except Untold as untold:
+    except LookFailed as untold:
         return this.come_back(untold.reason, untold.why)
     return this.await_settling(settled) if settled.open else SETTLED
 
 
-def rollback(parts: Parts, operation: OperationId, host: HostName, tries: int) -> Result:
+def rollback(parts: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
     """Restore one host; `tries` counts this task's runs, from 1."""
     order = parts.filled(operation)
-    this: Viewed | None = None
+    this: LookTry | None = None
     for _ in range(ROUNDS):
         view = parts.store.view(operation, host)
         if view.action is None:
-            return Result(Next.ABORTED, NO_RECORD)
+            return StepResult(Next.ABORTED, NO_RECORD)
         step = view.step
         if step is None or view.ended or view.decision is not Decision.ROLL_BACK or not view.undo_needed:
             return RESTORED if step and step.undo.value == "restored" else NOTHING_TO_UNDO
-        this = Viewed(parts, operation, host, tries, view, step)
+        this = LookTry(parts, operation, host, tries, view, step)
         try:
             if order is None:
                 done = _restore(this)
@@ -130,15 +130,15 @@ def rollback(parts: Parts, operation: OperationId, host: HostName, tries: int) -
                 from lockstep.worker.steps import content
 
                 done = content.restore(this, order)
-        except Untold as untold:
+        except LookFailed as untold:
             return this.come_back(untold.reason, untold.why)
         if done is not LOOK_AGAIN:
             return done
     return this.come_back("not restored yet") if this else NOTHING_TO_UNDO
 
 
-def _restore(this: Viewed) -> Result:
-    """Look, and send the inverse if need be. Raises Untold."""
+def _restore(this: LookTry) -> StepResult:
+    """Look, and send the inverse if need be. Raises LookFailed."""
     api, shown, settled = this.look()
     if settled.restored:
         return RESTORED
@@ -149,7 +149,7 @@ def _restore(this: Viewed) -> Result:
     return _send(this, api, before.body if before else None)
 
 
-def _send(this: Viewed, api: HostApi, body: str | None) -> Result:
+def _send(this: LookTry, api: HostApi, body: str | None) -> StepResult:
     """Send the inverse: the group as it was, and bare where the host will not take its own back like that."""
     parts, view = this.parts, this.view
     assert view.group is not None

@@ -121,7 +121,7 @@ class Consumer(celery.Consumer):  # type: ignore[misc]
         message.reject_log_error(logger, self.connection_errors)
 
 
-class Left(Ignore):
+class MessageLeft(Ignore):
     """What became of a message's task is not known here, and the broker is told nothing about it."""
 
     to = "another worker"
@@ -143,15 +143,15 @@ class Threads(pools.TaskPool):  # type: ignore[misc]
         def ended(future: Any) -> None:
             error = None if future.cancelled() else future.exception()
             if error is not None:
-                left = Left(f"Celery raised {error!r}")
+                left = MessageLeft(f"Celery raised {error!r}")
                 left.__cause__ = error
-                error_callback(ExceptionInfo((Left, left, error.__traceback__)))
+                error_callback(ExceptionInfo((MessageLeft, left, error.__traceback__)))
 
         result.f.add_done_callback(ended)
         return result
 
 
-class LeftToNewer(Left):
+class MessageLeftToNewer(MessageLeft):
     """This worker has done nothing with the message, which a newer one understands."""
 
     to = "a newer worker"
@@ -204,7 +204,7 @@ class PatientRequest(Request):
         error = exc_info.exception
         if isinstance(error, ExceptionWithTraceback):  # from a child process
             error = error.exc
-        if not isinstance(error, Left):
+        if not isinstance(error, MessageLeft):
             return super().on_failure(exc_info, send_failed_event=send_failed_event, return_ok=return_ok)
         task_ready(self)
         if self.acknowledged:

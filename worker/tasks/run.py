@@ -27,21 +27,21 @@ from lockstep.worker.operation.errors import (
     UnknownFormat,
 )
 from lockstep.worker.operation.model import GroupId, HostName, OperationId
-from lockstep.worker.operation.ports import Stopping
+from lockstep.worker.operation.ports import StopOrdered
 from lockstep.worker.operation.story import story
 from lockstep.worker.operation.transitions import Order, Phase
 from lockstep.worker.process.greenlets import side_by_side
 from lockstep.worker.record.queries import UNREADABLE
-from lockstep.worker.steps.apply import Next, Parts, Result
-from lockstep.worker.tasks.received import LeftToNewer
+from lockstep.worker.steps.apply import Next, StepContext, StepResult
+from lockstep.worker.tasks.received import MessageLeftToNewer
 from lockstep.worker.tasks.runtime import Runtime, runtime_of, stopping
 
-Step = Callable[[Parts, OperationId, HostName, int], Result]
+StepFunction = Callable[[StepContext, OperationId, HostName, int], StepResult]
 """The last is how often this task has been run for it, from 1."""
-Raised = Callable[[Parts, OperationId, HostName, str], Result]
+Raised = Callable[[StepContext, OperationId, HostName, str], StepResult]
 """Records what a step raised, which the text says."""
-Results = Mapping[HostName, Result]
-NOT_BEGUN = Result(Next.AGAIN, "not begun yet")
+StepResults = Mapping[HostName, StepResult]
+NOT_BEGUN = StepResult(Next.AGAIN, "not begun yet")
 KINDS_SHOWN = 3
 DROPPED = "dropped: no record says so"
 ACTION_OF = {
@@ -56,7 +56,7 @@ def rest(seconds: float) -> None:
         time.sleep(min(left, 0.1))
 
 
-def summary(results: Results) -> str:
+def summary(results: StepResults) -> str:
     """Return what the steps came to, in a few words."""
     if len(results) == 1:
         (only,) = results.values()
@@ -71,7 +71,7 @@ T = TypeVar("T")
 REQUEUE = 2.0
 """Seconds that a task which could not reach the record waits, on average, before its message goes back."""
 logger = get_task_logger(__name__)
-MESSAGE_GOES_BACK = (Stopping, StoreUnavailable, StoreFull, OperationalError)
+MESSAGE_GOES_BACK = (StopOrdered, StoreUnavailable, StoreFull, OperationalError)
 """Nothing can be done or recorded just now: the message goes back to its queue."""
 TOGETHER = 2.0
 """Seconds: of hosts whose waits end so soon after each other all wait for the last."""
@@ -82,7 +82,7 @@ def run_steps(
     operation: OperationId,
     group: GroupId,
     named: Sequence[HostName],
-    step: Step,
+    step: StepFunction,
     raised: Raised,
 ) -> str:
     """Run the step for each host; retry the task through Celery for those that say so, and requeue it when
@@ -94,14 +94,14 @@ def run_steps(
     """
     tries = task.request.retries + 1
 
-    def run(runtime: Runtime) -> tuple[Results, dict[HostName, float]]:
+    def run(runtime: Runtime) -> tuple[StepResults, dict[HostName, float]]:
         settings, parts = runtime.settings, runtime.parts
         hosts = believed(task, runtime, operation, group, named)
         if not hosts:
             return {}, {}
         failed = False
 
-        def told(result: Result) -> Result:
+        def told(result: StepResult) -> StepResult:
             nonlocal failed
             if result.next is Next.FAILED and not failed:
                 failed = True
@@ -109,14 +109,14 @@ def run_steps(
                 publish_conclude(task.app, operation, group)
             return result
 
-        def on_host(host: HostName) -> Result:
+        def on_host(host: HostName) -> StepResult:
             try:
                 return told(step(parts, operation, host, tries))
             except (*MESSAGE_GOES_BACK, UnknownFormat):
                 raise
             except RecordDamaged as error:
                 logger.warning("host %s is left as it is, for its step cannot be read: %s", host, error)
-                return Result(Next.ABORTED, f"its record cannot be read: {error}")
+                return StepResult(Next.ABORTED, f"its record cannot be read: {error}")
             except Exception as error:
                 metrics.count("steps_raised", task.name.removeprefix("lockstep."))
                 logger.exception("a step raised an error that it must not raise, for host %s", host)
@@ -124,10 +124,10 @@ def run_steps(
                 why = f"the step failed with {type(error).__name__}: see the worker's log"
                 return told(raised(parts, operation, host, why))
 
-        def one(host: HostName) -> Result:
+        def one(host: HostName) -> StepResult:
             return _publish_due(task.app, runtime, on_host(host))
 
-        def one_of_many(host: HostName) -> Result:
+        def one_of_many(host: HostName) -> StepResult:
             with bound_contextvars(host=host), work.going_on(f"a step on {host}"):
                 return one(host)
 
@@ -160,7 +160,7 @@ def run_steps(
     return summary(results) or DROPPED
 
 
-def _publish_due(app: Celery, runtime: Runtime, result: Result) -> Result:
+def _publish_due(app: Celery, runtime: Runtime, result: StepResult) -> StepResult:
     """Publish the wave or round that a call of this process has opened, and hosts whose turn has come.
 
     What is not claimed here is left to the chord's callback; what is claimed and not published, to the sweep.
@@ -184,13 +184,13 @@ def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
     try:
         with work.going_on(task.name):
             return run(runtime)
-    except Stopping as error:
+    except StopOrdered as error:
         raise Reject("the worker is being stopped", requeue=True) from error
     except (StoreUnavailable, StoreFull, OperationalError) as error:
         metrics.count("redis_errors")
         raise _put_back(str(error)) from error
     except UnknownFormat as error:
-        raise LeftToNewer(str(error)) from error
+        raise MessageLeftToNewer(str(error)) from error
     except UNREADABLE as error:
         logger.warning("%s is dropped: what it is about cannot be read: %s", task.name, error)
         raise Ignore from error  # nobody can do it; the sweep names the record, and comes back to it
@@ -202,7 +202,7 @@ def _put_back(why: str) -> Reject:
     return Reject(why, requeue=True)
 
 
-def with_story(parts: Parts, operation: OperationId, host: HostName, result: Result) -> Result:
+def with_story(parts: StepContext, operation: OperationId, host: HostName, result: StepResult) -> StepResult:
     """Return what a step came to with what happened to its host, which is what people are shown."""
     if result.story is not None or result.next is Next.LATER:
         return result
@@ -216,7 +216,9 @@ def with_story(parts: Parts, operation: OperationId, host: HostName, result: Res
     return replace(result, story=f"{result.text}; {told}" if result.next is Next.FAILED else told)
 
 
-def keep_longer_waits(parts: Parts, operation: OperationId, results: Results) -> dict[HostName, float]:
+def keep_longer_waits(
+    parts: StepContext, operation: OperationId, results: StepResults
+) -> dict[HostName, float]:
     """Return the hosts to come back to, with their delays in seconds.
 
     Each step has decided that for its host alone (`Try.wait`), and one message has one countdown: those that

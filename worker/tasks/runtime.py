@@ -20,13 +20,13 @@ from lockstep.worker.celery import Lockstep
 from lockstep.worker.connection import impatient_client
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock
-from lockstep.worker.hosts.wrappers import Breaker, SparedHost, TokenHost, WrappedHost
+from lockstep.worker.hosts.wrappers import Breaker, BreakerHost, TokenHost, WrappedHost
 from lockstep.worker.inventory import LiveInventory
 from lockstep.worker.kinds import kinds_of
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.monitoring.metrics import count, took, work
-from lockstep.worker.operation.answer import ProbeAnswer
-from lockstep.worker.operation.content import Effect, Said, Shown
+from lockstep.worker.operation.answer import LookAnswer
+from lockstep.worker.operation.content import Effect, Shown, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
@@ -37,7 +37,7 @@ from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import connect
 from lockstep.worker.record.status import Silences
 from lockstep.worker.settings import Settings
-from lockstep.worker.steps.apply import Parts
+from lockstep.worker.steps.apply import StepContext
 
 log = logging.getLogger(__name__)
 _shared = [mmap.mmap(-1, 1)]
@@ -61,7 +61,7 @@ def _stop(**_: Any) -> None:
 
 
 T = TypeVar("T")
-Find = Callable[[HostName], HostApi | None]
+HostFinder = Callable[[HostName], HostApi | None]
 MOST_NAMES = 20_000
 """Operations and their hosts that are remembered in a process: some megabytes."""
 
@@ -139,7 +139,7 @@ class Runtime:
     """The store, the hosts and the clock of one worker process."""
 
     def __init__(
-        self, settings: Settings, store: Store, parts: Parts, inventory: LiveInventory | None = None
+        self, settings: Settings, store: Store, parts: StepContext, inventory: LiveInventory | None = None
     ) -> None:
         """`inventory` is what `parts` finds hosts in; None where something else finds them."""
         self.settings, self.store, self.inventory = settings, store, inventory
@@ -156,28 +156,28 @@ class WatchedHost(WrappedHost):
     What went as it should is in the record: a line for each of ten thousand hosts would hide the others.
     """
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
+    def probe(self, group: GroupId) -> LookAnswer:
         answer = _timed("look", lambda: self.host.probe(group), lambda found: found.probed)
         log.debug("look: %s", answer.text)
         return answer
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
+    ) -> WriteAnswer:
         with bound_contextvars(attempt=attempt):
             return _written(action, lambda: self.host.write(action, group, attempt, send_before, body))
 
     def look(self, *asked: Any) -> Shown:
         return _timed("look", lambda: self.host.look(*asked), lambda shown: shown.sight)
 
-    def send(self, kind: Any, verb: str, *asked: Any) -> Said:
+    def send(self, kind: Any, verb: str, *asked: Any) -> WriteAnswer:
         return _written(verb, lambda: self.host.send(kind, verb, *asked))
 
     def unwell(self, path: str) -> str | None:
         return _timed("health", lambda: self.host.unwell(path), lambda wrong: "unwell" if wrong else "well")
 
 
-def _written(call: str, ask: Callable[[], Said]) -> Said:
+def _written(call: str, ask: Callable[[], WriteAnswer]) -> WriteAnswer:
     said = _timed(call, ask, lambda said: said.effect)
     log.log(logging.DEBUG if said.effect is Effect.APPLIED else logging.INFO, "%s: %s", call, said.text)
     return said
@@ -220,19 +220,19 @@ def wrapped_host(settings: Settings, host: Host | None, breaker: Breaker | None)
         return None
     api: HostApi = WatchedHost(HostClient(host, settings, curl.exchange, SystemClock(), stopping))
     api = TokenHost(api, host.credentials) if host.credentials else api
-    return SparedHost(api, host.name, breaker) if breaker else api
+    return BreakerHost(api, host.name, breaker) if breaker else api
 
 
 def assemble(
     settings: Settings,
     store: Store,
-    hosts: Find,
-    to_apply: Find,
+    hosts: HostFinder,
+    to_apply: HostFinder,
     inventory: LiveInventory | None = None,
     **more: Any,
 ) -> Runtime:
-    """Put a store and hosts together with what the settings say, and with more of `Parts`."""
-    parts = Parts(
+    """Put a store and hosts together with what the settings say, and with more of `StepContext`."""
+    parts = StepContext(
         store=store,
         host=hosts,
         host_to_apply=to_apply,

@@ -20,7 +20,7 @@ from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.flower import CLOCK
 from lockstep.worker.operation.drift import Ends
-from lockstep.worker.operation.model import Action, GroupId, HostName, Operation, OperationId, State
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State, Status
 from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.operation.waves import told_standing
 from lockstep.worker.settings import Settings
@@ -29,7 +29,7 @@ from lockstep.worker.steps.looks import PatrolResult, PatrolTimes, gate
 from lockstep.worker.steps.looks import patrol as patrol_step
 from lockstep.worker.steps.rollback import raised_later, rollback
 from lockstep.worker.steps.rollback import settle as settle_step
-from lockstep.worker.tasks.run import Raised, Step, guarded, not_believed, record_gone, run_steps
+from lockstep.worker.tasks.run import Raised, StepFunction, guarded, not_believed, record_gone, run_steps
 from lockstep.worker.tasks.runtime import Runtime, runtime_of
 from lockstep.worker.tasks.sweep import MS_PER_DAY, periodic
 
@@ -77,7 +77,7 @@ def _applying(name: str, action: Action) -> Any:
     return run
 
 
-def _running(name: str, step: Step, broken: Raised) -> Any:
+def _running(name: str, step: StepFunction, broken: Raised) -> Any:
     """Return the task that runs a step for each host of its message, and returns what they came to."""
 
     @shared_task(bind=True, name=name)
@@ -114,7 +114,7 @@ def conclude(self: Task[..., str], operation: OperationId, group: GroupId) -> st
     return guarded(self, run)
 
 
-def _summary(operation: Operation) -> str:
+def _summary(operation: Status) -> str:
     if operation.state is State.APPLYING:
         waves = f"{told_standing(operation.rollout)}; " if operation.rollout else ""
         return f"applying: {waves}{operation.hosts_done} of {operation.hosts_total} hosts done"

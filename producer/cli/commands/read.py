@@ -37,7 +37,7 @@ from lockstep.producer.cli.text import (
 )
 from lockstep.producer.operators.history import timeline
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
-from lockstep.worker.operation.model import Action, Operation, State, Step
+from lockstep.worker.operation.model import Action, State, Status, Step
 from lockstep.worker.operation.names import alike, parse_moment, subject
 from lockstep.worker.operation.names import show as quoted
 from lockstep.worker.operation.story import host_result
@@ -57,7 +57,7 @@ def status(session: Session, operation_id: str) -> Exit:
     return session.show(lambda: full_document(operation, steps), lambda: _tell(session, operation, steps))
 
 
-def _tell(session: Session, operation: Operation, steps: Sequence[Step]) -> None:
+def _tell(session: Session, operation: Status, steps: Sequence[Step]) -> None:
     for name, value in facts_of(operation, session.client().now()):
         answer(f"{name:<10} {paint(printable(value))}")
     answer("")
@@ -86,7 +86,7 @@ def list_(session: Session, limit: int, stuck_only: bool) -> Exit:
     return _list(session, operations, "no operations", damaged=damaged)
 
 
-def _list(session: Session, operations: Collection[Operation], none: str, **more: object) -> Exit:
+def _list(session: Session, operations: Collection[Status], none: str, **more: object) -> Exit:
     def tell() -> None:
         if not operations:
             answer(none)

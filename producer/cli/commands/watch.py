@@ -25,7 +25,7 @@ from lockstep.producer.cli.text import LIST_HEADER, NOTHING, SILENT, describe, h
 from lockstep.producer.process import Stopped
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import local
-from lockstep.worker.operation.model import AttemptState, Operation, Step
+from lockstep.worker.operation.model import AttemptState, Status, Step
 from lockstep.worker.operation.story import story
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class NewLines:
         return [line for _, line in new]
 
 
-def operation_lines(operations: Iterable[Operation] | None) -> list[tuple[str, str]]:
+def operation_lines(operations: Iterable[Status] | None) -> list[tuple[str, str]]:
     """Return a line per operation, oldest first, by its id; None means that Redis does not answer."""
     if operations is None:
         return [("", SILENT)]
@@ -58,31 +58,29 @@ def operation_lines(operations: Iterable[Operation] | None) -> list[tuple[str, s
 
 
 def host_lines(
-    operation: Operation | None, steps: Iterable[Step], known: Operation | None = None
+    operation: Status | None, steps: Iterable[Step], known: Status | None = None
 ) -> list[tuple[str, str]]:
     """Return a line for each host, then one for the operation; `known` is what it was when last read."""
     _, rows = _rows(operation or known, list(steps))
     return [*((row[0], "  ".join(row)) for row in rows), ("", _line(operation))]
 
 
-def operation_json(operations: Iterable[Operation] | None) -> list[tuple[str, str]]:
+def operation_json(operations: Iterable[Status] | None) -> list[tuple[str, str]]:
     """Return a JSON document per operation, oldest first; nothing while Redis does not answer."""
     ordered = sorted(operations or (), key=lambda each: each.created_at)
     return [(each.id, json.dumps(operation_document(each))) for each in ordered]
 
 
-def host_json(operation: Operation | None, steps: Iterable[Step], *_: object) -> list[tuple[str, str]]:
+def host_json(operation: Status | None, steps: Iterable[Step], *_: object) -> list[tuple[str, str]]:
     """Return the operation with its hosts as a JSON document; nothing while Redis does not answer."""
     return [(operation.id, json.dumps(full_document(operation, steps)))] if operation else []
 
 
-def _rows(
-    operation: Operation | None, steps: Sequence[Step]
-) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+def _rows(operation: Status | None, steps: Sequence[Step]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
     return host_table(operation, HOST_HEADER, (host_cells(operation, step) for step in steps), steps)
 
 
-def host_cells(operation: Operation | None, step: Step) -> tuple[str, ...]:
+def host_cells(operation: Status | None, step: Step) -> tuple[str, ...]:
     """Return a host under HOST_HEADER; None for an operation that could not be read yet."""
     return (
         step.host,
@@ -114,20 +112,20 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "
     return drawn
 
 
-def operations_table(operations: Sequence[Operation] | None) -> RenderableType:
+def operations_table(operations: Sequence[Status] | None) -> RenderableType:
     """Return all operations as a table, their times told by the clock."""
     caption = SILENT if operations is None else "" if operations else "no operations yet"
     return table(LIST_HEADER, (list_row(each, None) for each in operations or ()), caption)
 
 
 def hosts_table(
-    operation: Operation | None, steps: Iterable[Step], known: Operation | None = None
+    operation: Status | None, steps: Iterable[Step], known: Status | None = None
 ) -> RenderableType:
     """Return one operation's hosts as a table; `known` is what it was when last read."""
     return table(*_rows(operation or known, list(steps)), printable(_line(operation)))
 
 
-def _line(operation: Operation | None) -> str:
+def _line(operation: Status | None) -> str:
     return describe(operation) + (", settling" if operation and operation.settling else "")
 
 
@@ -182,8 +180,8 @@ def _follow(
                 return
 
 
-def _readings(client: ClusterClient, limit: int) -> Iterator[tuple[Sequence[Operation] | None]]:
-    found: Sequence[Operation] | None = client.operations(limit)
+def _readings(client: ClusterClient, limit: int) -> Iterator[tuple[Sequence[Status] | None]]:
+    found: Sequence[Status] | None = client.operations(limit)
     while True:
         yield (found,)
         time.sleep(EVERY)
@@ -194,8 +192,8 @@ def _readings(client: ClusterClient, limit: int) -> Iterator[tuple[Sequence[Oper
 
 def _hosts(
     client: ClusterClient, operation_id: str
-) -> Iterator[tuple[Operation | None, tuple[Step, ...], Operation | None]]:
-    known: Operation | None = None
+) -> Iterator[tuple[Status | None, tuple[Step, ...], Status | None]]:
+    known: Status | None = None
     for operation, steps in client.find(operation_id).watch_hosts():
         known = operation or known
         yield operation, steps, known

@@ -20,7 +20,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
 )
-from lockstep.worker.operation.thing import Digest, Look, Shows
+from lockstep.worker.operation.thing import Digest, Likeness, ThingLook
 from lockstep.worker.operation.transitions import Forward, Miss
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import connect
@@ -120,7 +120,9 @@ class Hand:
     def contest(self, operation: Operation, host: HostName) -> None:
         """A thing that somebody else writes after our write: a person has to decide."""
         order, fingerprint = (operation.id, host), self._prints[host]
-        before, theirs = (Look(Digest(each), Shows.OTHER, f"text of {each}") for each in ("before", "theirs"))
+        before, theirs = (
+            ThingLook(Digest(each), Likeness.OTHER, f"text of {each}") for each in ("before", "theirs")
+        )
         id_ = next(self._ids)
         self.store.shown(*order, fingerprint, before, id_, operation.action, operation.group)
         self.store.finish(*order, id_, Effect.APPLIED, "204")

@@ -14,8 +14,8 @@ from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.doctor.checks import on_damage
 from lockstep.producer.doctor.facts import _damage
 from lockstep.worker.celery import Lockstep, make_app
-from lockstep.worker.operation.answer import ProbeAnswer, Probed
-from lockstep.worker.operation.content import Said
+from lockstep.worker.operation.answer import LookAnswer, LookVerdict
+from lockstep.worker.operation.content import WriteAnswer
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId, Presence, Seen
 from lockstep.worker.record.damage import noted
 from lockstep.worker.record.keys import Keys
@@ -62,12 +62,12 @@ class Node(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
-        return ProbeAnswer(Probed.SEEN, "seen", Seen(Presence.PRESENT, "{}"))
+    def probe(self, group: GroupId) -> LookAnswer:
+        return LookAnswer(LookVerdict.SEEN, "seen", Seen(Presence.PRESENT, "{}"))
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
+    ) -> WriteAnswer:
         raise AssertionError("a patrol writes nothing")
 
 

@@ -12,7 +12,7 @@ from lockstep import Action, ClusterClient, RecordGone
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.operators import drift
 from lockstep.producer.operators.hosts import probe
-from lockstep.worker.operation.answer import ProbeAnswer
+from lockstep.worker.operation.answer import LookAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Decision, GroupId, OperationId
 from lockstep.worker.settings import Settings
@@ -161,7 +161,7 @@ def test_nor_is_one_that_is_cancelled_while_its_hosts_are_asked(
     hand.apply(running, NODE1)
     nodes["node1"].answers = [GONE]
 
-    def cancelled(host: Host, group: GroupId, settings: Settings) -> tuple[ProbeAnswer, int]:
+    def cancelled(host: Host, group: GroupId, settings: Settings) -> tuple[LookAnswer, int]:
         running.cancel("enough")
         return probe(host, group, settings)
 
@@ -235,7 +235,7 @@ def test_what_a_host_shows_in_the_middle_of_an_operation_is_no_drift(
     """An operation comes and goes while node2 is asked; asked again, all is as that one left it."""
     nodes["node1"].answers = nodes["node2"].answers = [GONE]
 
-    def slow(host: Host, group: GroupId, settings: Settings) -> tuple[ProbeAnswer, int]:
+    def slow(host: Host, group: GroupId, settings: Settings) -> tuple[LookAnswer, int]:
         answer = probe(host, group, settings)
         if host.name == NODE2 and len(cluster.operations()) == 1:
             delete = cluster.delete_group("team-a", ["node1", "node2"])
@@ -259,7 +259,7 @@ def test_a_group_that_never_rests_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
 
-    def slow(host: Host, group: GroupId, settings: Settings) -> tuple[ProbeAnswer, int]:
+    def slow(host: Host, group: GroupId, settings: Settings) -> tuple[LookAnswer, int]:
         if host.name == NODE2:
             hand.commit(cluster.create_group("team-a", ["node2"]))
         return probe(host, group, settings)

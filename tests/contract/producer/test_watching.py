@@ -47,7 +47,7 @@ def test_an_event_that_changes_nothing_is_not_told(
     readings = 0
     look = events.look
 
-    def counted(link: Link, key: OperationId, with_steps: bool) -> events.Seen:
+    def counted(link: Link, key: OperationId, with_steps: bool) -> events.Snapshot:
         nonlocal readings
         readings += 1
         return look(link, key, with_steps)
@@ -72,10 +72,10 @@ def test_who_waits_for_the_end_alone_reads_nothing_before_the_decision(
     operation: Operation, hand: Hand, threads: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lockstep.worker.record.events.COALESCE", 0.0)
-    read: list[events.Seen] = []
+    read: list[events.Snapshot] = []
     look = events.look
 
-    def kept(link: Link, key: OperationId, with_steps: bool) -> events.Seen:
+    def kept(link: Link, key: OperationId, with_steps: bool) -> events.Snapshot:
         read.append(look(link, key, with_steps))
         return read[-1]
 

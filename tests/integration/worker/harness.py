@@ -18,7 +18,7 @@ from lockstep.producer.stack.processes import MockCluster, RedisServer
 from lockstep.worker.celery import Lockstep, make_app
 from lockstep.worker.celery.messages import publish
 from lockstep.worker.inventory import Inventory, load_inventory
-from lockstep.worker.operation.model import Action, GroupId, HostName, Operation, OperationId, Step
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Status, Step
 from lockstep.worker.operation.transitions import Accepted, Claim, Phase, Request
 from lockstep.worker.operation.waves import Rollout
 from lockstep.worker.record.link import connect
@@ -57,7 +57,7 @@ DECIDED_LATER: set[str] = set()
 class End:
     """Where an operation came to."""
 
-    operation: Operation
+    operation: Status
     steps: dict[str, Step]
 
     @property
@@ -228,7 +228,7 @@ class Bench:
         """The names of all hosts."""
         return [host.name for host in self.inventory]
 
-    def read(self, operation: OperationId) -> Operation:
+    def read(self, operation: OperationId) -> Status:
         """Read the operation from the record."""
         found = self.store.operation(operation)
         assert found is not None

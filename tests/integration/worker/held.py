@@ -19,8 +19,8 @@ from lockstep.worker.celery import Lockstep, make_app
 from lockstep.worker.hosts.client import Call
 from lockstep.worker.hosts.transfer import Transfer
 from lockstep.worker.inventory import load_inventory
-from lockstep.worker.operation.answer import METHODS, ProbeAnswer
-from lockstep.worker.operation.content import Said
+from lockstep.worker.operation.answer import METHODS, LookAnswer
+from lockstep.worker.operation.content import WriteAnswer
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.record.link import connect
@@ -90,13 +90,13 @@ class HeldHost(GroupsAlone):
         self._inner = inner
         self.fingerprint = inner.fingerprint
 
-    def probe(self, group: GroupId) -> ProbeAnswer:
+    def probe(self, group: GroupId) -> LookAnswer:
         """GET the group."""
         return self._inner.probe(group)
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> Said:
+    ) -> WriteAnswer:
         """Write, and perhaps stop with the answer in hand."""
         answer = self._inner.write(action, group, attempt, send_before, body)
         hold(f"after {METHODS[action]} answered")

@@ -10,7 +10,7 @@ from lockstep.worker.celery.messages import publish
 from lockstep.worker.connection import client
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.host import WriteLimit
-from lockstep.worker.operation.model import Action, GroupId, HostName, Operation, OperationId, State
+from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State, Status
 from lockstep.worker.operation.transitions import Accepted, Claim, Phase, Request
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.queries import WriteLimits
@@ -70,7 +70,7 @@ def most_in_a_second(entries: Sequence[Entry]) -> int:
     return max(sum(0 <= other.arrived - each.arrived < 1 for other in entries) for each in entries)
 
 
-def behind(entries: Sequence[Entry], operations: Iterable[Operation]) -> list[int]:
+def behind(entries: Sequence[Entry], operations: Iterable[Status]) -> list[int]:
     """For each undo, how many forward writes came to the node between its operation's decision and it."""
     found = []
     for operation in operations:

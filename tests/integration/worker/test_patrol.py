@@ -8,7 +8,7 @@ import pytest
 
 from lockstep.mock_api.admin import Fault
 from lockstep.worker.operation.drift import Drift
-from lockstep.worker.operation.model import Action, HostName, Operation, Presence, State, Undo
+from lockstep.worker.operation.model import Action, HostName, Presence, State, Status, Undo
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import Bench, End
 from tests.waiting import PATIENCE, eventually
@@ -65,7 +65,7 @@ def rolled_back(bench: Bench, *first: Fault) -> End:
     return end
 
 
-def by_patrol(bench: Bench) -> list[Operation]:
+def by_patrol(bench: Bench) -> list[Status]:
     """The repairs of the group."""
     found = bench.store.operations(1_000)
     return [each for each in found if each.group == bench.group and each.created_by == "patrol"]

@@ -12,7 +12,7 @@ import pytest
 from lockstep.producer.stack.child import Child
 from lockstep.worker.connection import client
 from lockstep.worker.inventory import Inventory, load_inventory
-from lockstep.worker.operation.model import Action, GroupId, Operation, OperationId, State
+from lockstep.worker.operation.model import Action, GroupId, OperationId, State, Status
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.status import Clocks
 from tests.integration.worker.harness import Bench, parts
@@ -84,7 +84,7 @@ def inventory(bench: Bench, text: str) -> Inventory:
     return load_inventory(bench.settings)
 
 
-def ended(bench: Bench, begun: list[OperationId]) -> list[Operation]:
+def ended(bench: Bench, begun: list[OperationId]) -> list[Status]:
     """What the operations came to, once all have ended; each is asked for until it has, and no longer."""
     left = list(begun)
 

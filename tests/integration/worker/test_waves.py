@@ -11,7 +11,7 @@ import pytest
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.celery.messages import publish_next
-from lockstep.worker.operation.model import Action, GroupId, OperationId, Stage, Standing, State
+from lockstep.worker.operation.model import Action, GroupId, OperationId, RolloutState, Stage, State
 from lockstep.worker.operation.transitions import Refused
 from lockstep.worker.operation.waves import Rollout
 from tests.integration.worker.harness import Bench, parts
@@ -22,7 +22,7 @@ from tests.wrong_clock import WrongClock, library, sweep_up
 PLAIN, GATED = Rollout(WAVES), Rollout(WAVES, bake=200, gate=True)
 
 
-def standing(bench: Bench, operation: OperationId) -> Standing:
+def standing(bench: Bench, operation: OperationId) -> RolloutState:
     found = bench.read(operation).rollout
     assert found is not None
     return found

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from lockstep.worker.inventory import Inventory, load_inventory
 from lockstep.worker.kinds.rules import read_file
 from lockstep.worker.operation import names
-from lockstep.worker.operation.answer import Probed
+from lockstep.worker.operation.answer import LookVerdict
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Action
@@ -134,7 +134,7 @@ def test_an_answer_to_a_look_is_understood_or_says_nothing(host: Host, answer: b
     with in_time():
         found = client(host.url, read_timeout=1).probe(G)
     assert all(request.startswith(b"GET ") for request in host.requests)
-    if found.probed is Probed.SEEN:
+    if found.probed is LookVerdict.SEEN:
         assert b" 200" in answer or b" 404" in answer
 
 

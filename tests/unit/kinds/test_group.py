@@ -8,7 +8,14 @@ from typing import Literal
 
 import pytest
 
-from lockstep.worker.operation.answer import NoReply, Probed, Reply, Trouble, classify_probe, classify_write
+from lockstep.worker.operation.answer import (
+    LookVerdict,
+    NoReply,
+    Reply,
+    Trouble,
+    classify_look,
+    classify_write,
+)
 from lockstep.worker.operation.content import Effect, Flaw, Shown, Sight
 from lockstep.worker.operation.model import Action, GroupId, Presence
 from tests.unit.kinds.made import shipped, thing
@@ -51,25 +58,25 @@ ANSWERS: list[Reply | NoReply] = [
 ]
 
 
-def shown_as(shown: Shown) -> tuple[Probed, Presence | None]:
+def shown_as(shown: Shown) -> tuple[LookVerdict, Presence | None]:
     """Return what the protocol's table calls a sight."""
     match shown.sight, shown.flaw:
         case Sight.ABSENT, _:
-            return Probed.SEEN, Presence.ABSENT
+            return LookVerdict.SEEN, Presence.ABSENT
         case Sight.CONTENT, _:
-            return Probed.SEEN, Presence.PRESENT
+            return LookVerdict.SEEN, Presence.PRESENT
         case Sight.OVERSIZED, _:
-            return Probed.OVERSIZED, Presence.PRESENT
+            return LookVerdict.OVERSIZED, Presence.PRESENT
         case _, Flaw.MISCONFIGURED:
-            return Probed.MISCONFIGURED, None
-    return Probed.NO_INFORMATION, None
+            return LookVerdict.MISCONFIGURED, None
+    return LookVerdict.NO_INFORMATION, None
 
 
 def test_every_look_is_read_as_the_table_does() -> None:
     for answer in ANSWERS:
-        old, new = classify_probe(ID, answer), GROUP.shown(TEAM, answer)
+        old, new = classify_look(ID, answer), GROUP.shown(TEAM, answer)
         if isinstance(answer, Reply) and answer.status in (425, 499):  # another look may tell more
-            assert (old.probed, new.flaw) == (Probed.MISCONFIGURED, Flaw.FAILED)
+            assert (old.probed, new.flaw) == (LookVerdict.MISCONFIGURED, Flaw.FAILED)
             continue
         assert shown_as(new) == (old.probed, old.presence), answer
         assert (new.flaw is Flaw.UNREADABLE) == (old.flaw is Flaw.UNREADABLE), answer
@@ -98,7 +105,7 @@ def test_every_answer_to_a_write_is_read_as_the_table_does(verb: Literal["create
 )
 def test_what_differs_is_a_body_that_tells_nothing(body: bytes) -> None:
     """JSON that two readers may take for two things, and that an undo could not send back."""
-    assert classify_probe(ID, Reply(200, body)).probed is Probed.SEEN
+    assert classify_look(ID, Reply(200, body)).probed is LookVerdict.SEEN
     assert GROUP.shown(TEAM, Reply(200, body)).flaw is Flaw.UNREADABLE
 
 

@@ -5,64 +5,76 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from lockstep.mock_api.faults import NODE_LEVEL, Form, Kind, Latency, Method, Rule, Script, explain, script
+from lockstep.mock_api.faults import (
+    NODE_LEVEL,
+    FaultKind,
+    Form,
+    Latency,
+    Method,
+    Rule,
+    Script,
+    explain,
+    script,
+)
 
 
-def rule(kind: Kind, **fields: object) -> Rule:
-    needed = {Kind.DELAYED: {"seconds": 2}, Kind.LATENCY: {"latency": 5}}.get(kind, {})
+def rule(kind: FaultKind, **fields: object) -> Rule:
+    needed = {FaultKind.DELAYED: {"seconds": 2}, FaultKind.LATENCY: {"latency": 5}}.get(kind, {})
     return Rule.model_validate({"kind": kind, **needed, **fields})
 
 
 def test_every_kind_has_a_shape() -> None:
-    assert {type(kind.course) for kind in Kind} == {Script}
+    assert {type(kind.course) for kind in FaultKind} == {Script}
 
 
 @pytest.mark.parametrize(
     ("kind", "course"),
     [
-        (Kind.ERROR_BEFORE, Script(Form.STATUS, lands=False, status=500)),
-        (Kind.ERROR_AFTER, Script(Form.STATUS, lands=True, status=500)),
-        (Kind.HANG_BEFORE, Script(Form.STATUS, lands=False, answers_after=None, status=504)),
-        (Kind.HANG_AFTER, Script(Form.REAL, lands=True, answers_after=None)),
-        (Kind.RESET_BEFORE, Script(Form.RESET, lands=False)),
-        (Kind.RESET_AFTER, Script(Form.RESET, lands=True)),
-        (Kind.DELAYED, Script(Form.REAL, lands=True, lands_after=2, answers_after=None)),
-        (Kind.MALFORMED, Script(Form.HTML, lands=True)),
-        (Kind.WRONG_ID, Script(Form.WRONG_ID, lands=True)),
-        (Kind.IGNORE, Script(Form.REAL, lands=True)),
-        (Kind.REWRITE, Script(Form.REAL, lands=True)),
-        (Kind.REFUSE, Script(Form.STATUS, lands=False, status=403)),
-        (Kind.THROTTLE, Script(Form.STATUS, lands=False, status=429)),
-        (Kind.REDIRECT, Script(Form.STATUS, lands=False, status=307)),
-        (Kind.ANSWER, Script(Form.STATUS, lands=False, status=200)),
+        (FaultKind.ERROR_BEFORE, Script(Form.STATUS, lands=False, status=500)),
+        (FaultKind.ERROR_AFTER, Script(Form.STATUS, lands=True, status=500)),
+        (FaultKind.HANG_BEFORE, Script(Form.STATUS, lands=False, answers_after=None, status=504)),
+        (FaultKind.HANG_AFTER, Script(Form.REAL, lands=True, answers_after=None)),
+        (FaultKind.RESET_BEFORE, Script(Form.RESET, lands=False)),
+        (FaultKind.RESET_AFTER, Script(Form.RESET, lands=True)),
+        (FaultKind.DELAYED, Script(Form.REAL, lands=True, lands_after=2, answers_after=None)),
+        (FaultKind.MALFORMED, Script(Form.HTML, lands=True)),
+        (FaultKind.WRONG_ID, Script(Form.WRONG_ID, lands=True)),
+        (FaultKind.IGNORE, Script(Form.REAL, lands=True)),
+        (FaultKind.REWRITE, Script(Form.REAL, lands=True)),
+        (FaultKind.REFUSE, Script(Form.STATUS, lands=False, status=403)),
+        (FaultKind.THROTTLE, Script(Form.STATUS, lands=False, status=429)),
+        (FaultKind.REDIRECT, Script(Form.STATUS, lands=False, status=307)),
+        (FaultKind.ANSWER, Script(Form.STATUS, lands=False, status=200)),
     ],
 )
-def test_a_kind_decides_whether_and_when_a_call_lands_and_is_answered(kind: Kind, course: Script) -> None:
+def test_a_kind_decides_whether_and_when_a_call_lands_and_is_answered(
+    kind: FaultKind, course: Script
+) -> None:
     assert script(rule(kind)) == course
 
 
 def test_parameters_bend_the_course() -> None:
-    assert script(rule(Kind.HANG_AFTER, seconds=3)).answers_after == 3
-    assert script(rule(Kind.DELAYED, answers=True)).answers_after == 0
-    assert script(rule(Kind.ERROR_AFTER, status=502)).status == 502
+    assert script(rule(FaultKind.HANG_AFTER, seconds=3)).answers_after == 3
+    assert script(rule(FaultKind.DELAYED, answers=True)).answers_after == 0
+    assert script(rule(FaultKind.ERROR_AFTER, status=502)).status == 502
     assert script(None) == Script(Form.REAL, lands=True, lands_after=0, answers_after=0)
 
 
-@pytest.mark.parametrize("kind", [Kind.DELAYED, Kind.REFUSE])
-def test_a_rule_about_writes_leaves_reads_alone_unless_told(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [FaultKind.DELAYED, FaultKind.REFUSE])
+def test_a_rule_about_writes_leaves_reads_alone_unless_told(kind: FaultKind) -> None:
     assert rule(kind).matches(Method.POST, "a")
     assert not rule(kind).matches(Method.GET, "a")
     assert rule(kind, methods=["GET"]).matches(Method.GET, "a")
 
 
 def test_group_filter_is_exact_or_a_prefix() -> None:
-    exact, prefix = rule(Kind.ERROR_AFTER, group="team-a"), rule(Kind.ERROR_AFTER, group="team-*")
+    exact, prefix = rule(FaultKind.ERROR_AFTER, group="team-a"), rule(FaultKind.ERROR_AFTER, group="team-*")
     assert exact.matches(Method.GET, "team-a")
     assert not exact.matches(Method.GET, "team-ab")
     assert prefix.matches(Method.GET, "team-b")
     assert not prefix.matches(Method.GET, "tea")
     assert not prefix.matches(Method.POST, None)
-    assert rule(Kind.ERROR_AFTER).matches(Method.POST, None)
+    assert rule(FaultKind.ERROR_AFTER).matches(Method.POST, None)
 
 
 @pytest.mark.parametrize(
@@ -90,7 +102,7 @@ def test_what_is_wrong_with_a_rule_is_said_in_one_line(given: dict[str, object],
 
 
 def test_rules_about_the_whole_node_are_named() -> None:
-    assert {Kind.DOWN, Kind.LATENCY} == NODE_LEVEL
+    assert {FaultKind.DOWN, FaultKind.LATENCY} == NODE_LEVEL
 
 
 @pytest.mark.parametrize(

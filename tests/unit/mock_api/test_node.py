@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lockstep.mock_api.faults import InputError, Method
-from lockstep.mock_api.history import End, History, Presence, Record
+from lockstep.mock_api.history import CallEnd, GroupPresence, History, Record
 from lockstep.mock_api.node import EXISTS, Answer, GroupBody, Manners, Node, PostBody
 
 BODY: GroupBody = {"groupId": "a", "owner": "x"}
@@ -24,7 +24,7 @@ class Calls:
     def __call__(self, method: Method, body: GroupBody | None = None) -> tuple[Answer, Record]:
         record = self.history.open("node1", method, "a", body=body)
         answer = self.node.land(record, method, body or {"groupId": "a"})
-        self.history.close(record, End.ANSWERED, answer.status)
+        self.history.close(record, CallEnd.ANSWERED, answer.status)
         return answer, record
 
 
@@ -43,7 +43,11 @@ def test_creating_what_exists_changes_nothing() -> None:
     call(Method.POST, BODY)
     answer, record = call(Method.POST, {"groupId": "a", "owner": "y"})
     assert answer == Answer(400, {"detail": EXISTS})
-    assert (record.before, record.after, record.effect_at) == (Presence.PRESENT, Presence.PRESENT, None)
+    assert (record.before, record.after, record.effect_at) == (
+        GroupPresence.PRESENT,
+        GroupPresence.PRESENT,
+        None,
+    )
     assert call.node.groups == {"a": BODY}
 
 
@@ -52,7 +56,11 @@ def test_delete_removes_once() -> None:
     call(Method.POST, BODY)
     answer, record = call(Method.DELETE)
     assert answer == Answer(200)
-    assert (record.before, record.after, record.effect_seq) == (Presence.PRESENT, Presence.ABSENT, 2)
+    assert (record.before, record.after, record.effect_seq) == (
+        GroupPresence.PRESENT,
+        GroupPresence.ABSENT,
+        2,
+    )
     assert call(Method.DELETE)[0].status == 404
     assert call(Method.GET)[0].status == 404
 
@@ -77,7 +85,11 @@ def test_the_admin_plants_and_removes_in_the_same_sequence() -> None:
     call = Calls()
     record = call.history.open("node1", "PUT", "a", actor="admin")
     call.node.plant(record, BODY)
-    assert (record.before, record.after, record.effect_seq) == (Presence.ABSENT, Presence.PRESENT, 1)
+    assert (record.before, record.after, record.effect_seq) == (
+        GroupPresence.ABSENT,
+        GroupPresence.PRESENT,
+        1,
+    )
     assert call(Method.DELETE)[1].effect_seq == 2
     assert call.node.plant(call.history.open("node1", "DELETE", "a", actor="admin"), None).status == 404
 
@@ -139,7 +151,7 @@ def test_a_request_that_a_reset_forgot_leaves_no_line(tmp_path: Path) -> None:
     history = History(tmp_path / "history")
     record = history.open("node1", "POST", "a")
     history.clear()
-    history.close(record, End.LEFT)
+    history.close(record, CallEnd.LEFT)
     assert list(history.select()) == []
     assert [line["line"] for line in lines(tmp_path / "history")] == ["reset"]
 

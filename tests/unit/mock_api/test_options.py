@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.mock_api.faults import InputError, Kind
+from lockstep.mock_api.faults import FaultKind, InputError
 from lockstep.mock_api.node import Manners, PostBody
 from lockstep.mock_api.options import read
 
@@ -41,7 +41,10 @@ def test_manners_are_given_for_all() -> None:
 def test_faults_are_read_from_a_file(tmp_path: Path) -> None:
     path = tmp_path / "faults.json"
     path.write_text(json.dumps([{"kind": "refuse", "node": "node2"}, {"kind": "latency", "latency": 5}]))
-    assert [rule.kind for rule in read(["--faults", str(path)]).rules] == [Kind.REFUSE, Kind.LATENCY]
+    assert [rule.kind for rule in read(["--faults", str(path)]).rules] == [
+        FaultKind.REFUSE,
+        FaultKind.LATENCY,
+    ]
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from lockstep.mock_api.faults import Kind, Latency, Method, Plan, Rule
+from lockstep.mock_api.faults import FaultKind, FaultPlan, Latency, Method, Rule
 
 CALLS = 400
 # Seed 7, node1, one call in ten: a run that was written down must be repeatable with a later version.
 FIRST_STRUCK = [25, 31, 34, 41, 45, 47, 53, 59]
 
 
-def plan(*rules: Rule, seed: int = 7, node: str = "node1") -> Plan:
-    made = Plan(seed, node)
+def plan(*rules: Rule, seed: int = 7, node: str = "node1") -> FaultPlan:
+    made = FaultPlan(seed, node)
     made.replace(rules)
     return made
 
 
-def struck(made: Plan, calls: int = CALLS, method: Method = Method.POST) -> list[int]:
+def struck(made: FaultPlan, calls: int = CALLS, method: Method = Method.POST) -> list[int]:
     return [index for index in range(calls) if made.draw(method, "a").rule is not None]
 
 
@@ -48,12 +48,12 @@ def test_rules_do_not_shift_the_numbers_of_later_calls() -> None:
 
 
 def test_probability_is_the_share_of_all_matching_calls() -> None:
-    made = plan(often(0.2), Rule(kind=Kind.RESET_AFTER, probability=0.3))
+    made = plan(often(0.2), Rule(kind=FaultKind.RESET_AFTER, probability=0.3))
     kinds = [
         draw.rule.kind if draw.rule else None for draw in (made.draw(Method.POST, "a") for _ in range(4000))
     ]
-    assert abs(kinds.count(Kind.ERROR_BEFORE) / 4000 - 0.2) < 0.03
-    assert abs(kinds.count(Kind.RESET_AFTER) / 4000 - 0.3) < 0.03
+    assert abs(kinds.count(FaultKind.ERROR_BEFORE) / 4000 - 0.2) < 0.03
+    assert abs(kinds.count(FaultKind.RESET_AFTER) / 4000 - 0.3) < 0.03
 
 
 def test_after_skips_the_first_matching_calls_and_times_ends_the_rule() -> None:
@@ -68,9 +68,9 @@ def test_calls_that_do_not_match_are_not_counted() -> None:
 
 
 def test_the_first_rule_that_strikes_wins_and_a_spent_one_makes_room() -> None:
-    made = plan(often(1, times=1), Rule(kind=Kind.RESET_AFTER))
+    made = plan(often(1, times=1), Rule(kind=FaultKind.RESET_AFTER))
     kinds = [draw.rule.kind for draw in (made.draw(Method.POST, "a") for _ in range(3)) if draw.rule]
-    assert kinds == [Kind.ERROR_BEFORE, Kind.RESET_AFTER, Kind.RESET_AFTER]
+    assert kinds == [FaultKind.ERROR_BEFORE, FaultKind.RESET_AFTER, FaultKind.RESET_AFTER]
 
 
 def test_latency_is_seeded_too() -> None:

@@ -9,11 +9,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from lockstep.mock_api.faults import InputError
-from lockstep.mock_api.play import Call, Things
+from lockstep.mock_api.play import PlayedCall, Things
 from lockstep.producer.doctor import Level
 from lockstep.producer.doctor.kinds import Walk
 from lockstep.worker.hosts import looks
-from lockstep.worker.hosts.client import Call as HostCall
+from lockstep.worker.hosts.client import Call
 from lockstep.worker.kinds import Kinds, kinds_of
 from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.answer import Reply
@@ -32,7 +32,7 @@ UNTOLD = {name: ["create again", "update, absent"] for name in ("vault-policy", 
 """A PUT that says the same whether it was there or not, as the page on it says."""
 
 
-def take(things: Things, call: Call) -> tuple[int, object]:
+def take(things: Things, call: PlayedCall) -> tuple[int, object]:
     """Carry a request out as a node does."""
     status, body, thing, held = things.land(call)
     if held:
@@ -46,10 +46,10 @@ def walked(kind: Kind, given: str | None, monkeypatch: pytest.MonkeyPatch) -> li
     """What is not well on a walk of the kind on what plays it."""
     things = Things(kind, {})
 
-    def carry(request: HostCall) -> Reply:
+    def carry(request: Call) -> Reply:
         parts = urlsplit(request.url)
         sent = (request.body or b"").decode()
-        status, body = take(things, Call(request.method, parts.path, parts.query, sent))
+        status, body = take(things, PlayedCall(request.method, parts.path, parts.query, sent))
         return Reply(status, b"" if body is None else json.dumps(body).encode())
 
     monkeypatch.setattr(looks, "exchange", carry)
@@ -78,13 +78,13 @@ def test_the_kind_of_the_page_is_played(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_least_kind_is_played_too() -> None:
     kind = kind_of(LEAST)
     things, a = Things(kind, {}), kind.parse("vhost/a")
-    made = take(things, Call("PUT", "/api/vhosts/a", "", '{"description": "x", "tags": ["b", "a"]}'))
+    made = take(things, PlayedCall("PUT", "/api/vhosts/a", "", '{"description": "x", "tags": ["b", "a"]}'))
     assert made == (200, None)
-    status, body = take(things, Call("GET", "/api/vhosts/a", "", ""))
+    status, body = take(things, PlayedCall("GET", "/api/vhosts/a", "", ""))
     shown = kind.shown(a, Reply(status, json.dumps(body).encode()))
     assert shown.content is not None
     assert shown.content.values == {"description": "x", "tags": ["a", "b"]}
-    assert take(things, Call("GET", "/elsewhere", "", ""))[0] == 404
+    assert take(things, PlayedCall("GET", "/elsewhere", "", ""))[0] == 404
 
 
 def test_a_kind_that_cannot_be_played_is_refused_with_the_reason() -> None:

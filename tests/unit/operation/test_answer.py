@@ -6,7 +6,14 @@ import itertools
 
 import pytest
 
-from lockstep.worker.operation.answer import NoReply, Probed, Reply, Trouble, classify_probe, classify_write
+from lockstep.worker.operation.answer import (
+    LookVerdict,
+    NoReply,
+    Reply,
+    Trouble,
+    classify_look,
+    classify_write,
+)
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Action, GroupId, Presence, Seen
 
@@ -62,74 +69,77 @@ def test_a_success_counts_only_if_its_body_names_no_other_group(
 @pytest.mark.parametrize(
     ("trouble", "verdict", "probed"),
     [
-        (Trouble.NOT_SENT, Effect.NOT_APPLIED, Probed.NO_INFORMATION),
-        (Trouble.TOO_LATE, Effect.NOT_APPLIED, Probed.NO_INFORMATION),
-        (Trouble.LOST, Effect.UNKNOWN, Probed.NO_INFORMATION),
+        (Trouble.NOT_SENT, Effect.NOT_APPLIED, LookVerdict.NO_INFORMATION),
+        (Trouble.TOO_LATE, Effect.NOT_APPLIED, LookVerdict.NO_INFORMATION),
+        (Trouble.LOST, Effect.UNKNOWN, LookVerdict.NO_INFORMATION),
     ],
 )
 def test_no_reply_is_classified_by_whether_bytes_left(
-    trouble: Trouble, verdict: Effect, probed: Probed
+    trouble: Trouble, verdict: Effect, probed: LookVerdict
 ) -> None:
     said = NoReply(trouble, "reset")
     for action in Action:
         answer = classify_write(action, G, said)
         assert (answer.effect, answer.retry_after) == (verdict, None)
         assert "reset" in answer.text
-    assert classify_probe(G, said).probed is probed
+    assert classify_look(G, said).probed is probed
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_heard_where_it_means_something(status: int) -> None:
     assert classify_write(CREATE, G, Reply(status, retry_after=7.0)).retry_after == 7.0
-    assert classify_probe(G, Reply(status, retry_after=7.0)).retry_after == 7.0
+    assert classify_look(G, Reply(status, retry_after=7.0)).retry_after == 7.0
 
 
 @pytest.mark.parametrize("status", [200, 302, 408, 500, 504])
 def test_retry_after_is_ignored_elsewhere(status: int) -> None:
     assert classify_write(CREATE, G, Reply(status, retry_after=7.0)).retry_after is None
-    assert classify_probe(G, Reply(status, retry_after=7.0)).retry_after is None
+    assert classify_look(G, Reply(status, retry_after=7.0)).retry_after is None
 
 
 PROBES = [
-    *[(status, Probed.NO_INFORMATION) for status in (408, 429, 500, 502, 503, 504, 599)],
-    *[(status, Probed.MISCONFIGURED) for status in (401, 403, 405, 301, 302, 308, 201, 204, 400, 410, 451)],
+    *[(status, LookVerdict.NO_INFORMATION) for status in (408, 429, 500, 502, 503, 504, 599)],
+    *[
+        (status, LookVerdict.MISCONFIGURED)
+        for status in (401, 403, 405, 301, 302, 308, 201, 204, 400, 410, 451)
+    ],
 ]
 
 
 @pytest.mark.parametrize(("status", "probed"), PROBES)
-def test_a_probe_is_classified_by_its_status(status: int, probed: Probed) -> None:
-    answer = classify_probe(G, Reply(status, b'{"groupId": "g"}'))
+def test_a_probe_is_classified_by_its_status(status: int, probed: LookVerdict) -> None:
+    answer = classify_look(G, Reply(status, b'{"groupId": "g"}'))
     assert (answer.probed, answer.seen) == (probed, None)
     assert str(status) in answer.text
 
 
 def test_a_404_shows_absence_whatever_it_says() -> None:
     for body in (b"", HTML, OTHER, None):
-        assert classify_probe(G, Reply(404, body)).seen == Seen(Presence.ABSENT)
+        assert classify_look(G, Reply(404, body)).seen == Seen(Presence.ABSENT)
 
 
 def test_a_200_for_this_group_shows_presence_and_keeps_the_body() -> None:
     body = '{"groupId": "g", "colour": "grün", "size": 3}'
-    answer = classify_probe(G, Reply(200, body.encode()))
-    assert (answer.probed, answer.seen) == (Probed.SEEN, Seen(Presence.PRESENT, body))
+    answer = classify_look(G, Reply(200, body.encode()))
+    assert (answer.probed, answer.seen) == (LookVerdict.SEEN, Seen(Presence.PRESENT, body))
 
 
 @pytest.mark.parametrize(
     "body", [b"", HTML, OTHER, b"{}", b"[]", b'"g"', b"null", b"\xff\xfe", b'{"groupId": 1}', b"[" * 100_000]
 )
 def test_a_200_for_anything_else_tells_nothing(body: bytes) -> None:
-    answer = classify_probe(G, Reply(200, body))
-    assert (answer.probed, answer.seen) == (Probed.NO_INFORMATION, None)
+    answer = classify_look(G, Reply(200, body))
+    assert (answer.probed, answer.seen) == (LookVerdict.NO_INFORMATION, None)
 
 
 def test_a_200_over_the_cap_is_known_to_be_too_large() -> None:
-    answer = classify_probe(G, Reply(200, None))
-    assert (answer.probed, answer.seen) == (Probed.OVERSIZED, None)
+    answer = classify_look(G, Reply(200, None))
+    assert (answer.probed, answer.seen) == (LookVerdict.OVERSIZED, None)
 
 
 def test_only_what_was_seen_is_seen() -> None:
     for status, body in itertools.product(range(100, 600), (b"", OTHER, b'{"groupId": "g"}')):
-        answer = classify_probe(G, Reply(status, body))
-        assert (answer.seen is not None) == (answer.probed is Probed.SEEN)
+        answer = classify_look(G, Reply(status, body))
+        assert (answer.seen is not None) == (answer.probed is LookVerdict.SEEN)
         if answer.seen is not None:
             assert status == 404 or (status == 200 and body == b'{"groupId": "g"}')

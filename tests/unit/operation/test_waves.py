@@ -8,7 +8,7 @@ import pytest
 
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import Hold, HostName, Millis, Moment, Stage, Standing
+from lockstep.worker.operation.model import Hold, HostName, Millis, Moment, RolloutState, Stage
 from lockstep.worker.operation.story import not_held
 from lockstep.worker.operation.transitions import Refused
 from lockstep.worker.operation.waves import Pace, by_size, earliest_end, idle, parse_health, worked
@@ -46,7 +46,7 @@ def test_more_waves_than_anybody_can_watch_are_refused() -> None:
         by_size([HostName(f"n{number}") for number in range(101)], "1")
 
 
-BAKING = Standing(1, 2, Stage.BAKING, None, Millis(90_000), None, bake=60_000, changed=1)
+BAKING = RolloutState(1, 2, Stage.BAKING, None, Millis(90_000), None, bake=60_000, changed=1)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ BAKING = Standing(1, 2, Stage.BAKING, None, Millis(90_000), None, bake=60_000, c
         (replace(BAKING, hold=Hold(1, "ann", "why", Millis(0), Millis(99))), None),
     ],
 )
-def test_nothing_is_committed_before_its_bake_is_over(standing: Standing, earliest: int | None) -> None:
+def test_nothing_is_committed_before_its_bake_is_over(standing: RolloutState, earliest: int | None) -> None:
     assert earliest_end(standing, Millis(50_000)) == earliest
 
 
@@ -167,7 +167,7 @@ def test_sizes_and_a_label_are_not_both_taken() -> None:
 
 def test_who_holds_is_told_only_where_another_hold_is_on_it() -> None:
     hold = Hold(2, "ann", "why", Millis(0), Millis(1))
-    held = Standing(1, 2, Stage.WAITING, hold, None, None)
+    held = RolloutState(1, 2, Stage.WAITING, hold, None, None)
     assert not_held(Refused.OTHER, held).startswith("hold 2 is on it, by ann since ")
     assert not_held(Refused.ALREADY, held) == "nobody holds it"
     for standing in (None, replace(held, hold=None)):

@@ -9,12 +9,12 @@ from lockstep.worker.operation.model import (
     AttemptState,
     GroupId,
     Millis,
-    Operation,
     OperationId,
     State,
+    Status,
 )
 
-OPERATION = Operation(
+OPERATION = Status(
     id=OperationId("7f3c"),
     group=GroupId("team-a"),
     action=Action.CREATE,

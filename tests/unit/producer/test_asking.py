@@ -13,11 +13,11 @@ from lockstep.producer.operators.drift import Comparison
 from lockstep.producer.operators.hosts import ask
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.inventory import Inventory
-from lockstep.worker.operation.answer import ProbeAnswer, Probed
+from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Shown, Sight
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import GroupId, HostName, Millis, OperationId, Presence, Seen
-from lockstep.worker.operation.thing import ABSENT, Left
+from lockstep.worker.operation.thing import ABSENT, ThingEnd
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings
 from tests.unit.kinds.made import LEAST, kind_of, thing
@@ -30,13 +30,13 @@ def test_a_producer_asks_once_more_with_the_token_that_came_meanwhile(
     token.write_text("old")
     asked: list[str] = []
 
-    def probe(client: HostClient, group: GroupId) -> ProbeAnswer:
+    def probe(client: HostClient, group: GroupId) -> LookAnswer:
         asked.append(token.read_text())
         if asked == ["old"]:
             token.with_suffix(".new").write_text("new")
             token.with_suffix(".new").replace(token)
-            return ProbeAnswer(Probed.MISCONFIGURED, "401", unauthorized=True)
-        return ProbeAnswer(Probed.SEEN, "200", Seen(Presence.PRESENT))
+            return LookAnswer(LookVerdict.MISCONFIGURED, "401", unauthorized=True)
+        return LookAnswer(LookVerdict.SEEN, "200", Seen(Presence.PRESENT))
 
     monkeypatch.setattr(HostClient, "probe", probe)
     host = Host(HostName("node1"), "http://node1:1", token_file=str(token))
@@ -47,7 +47,7 @@ def test_a_producer_asks_once_more_with_the_token_that_came_meanwhile(
 class Changing:
     """A store in which an operation ends between any two looks, so many times."""
 
-    def __init__(self, left: Left, ends: int = 0) -> None:
+    def __init__(self, left: ThingEnd, ends: int = 0) -> None:
         self.left, self.ends, self.asked = left, ends, 0
 
     def lock_owner(self, group: GroupId) -> None: ...
@@ -55,13 +55,13 @@ class Changing:
     def now(self) -> Millis:
         return Millis(0)
 
-    def contents_left(self, group: GroupId) -> dict[HostName, Left]:
+    def contents_left(self, group: GroupId) -> dict[HostName, ThingEnd]:
         self.asked += 1
         last = OperationId(f"op-{min(self.asked // 2, self.ends)}")
         return {HostName("node1"): replace(self.left, operation=last)}
 
 
-LEFT = Left(ABSENT, OperationId("op"), Millis(0), "f", None)
+LEFT = ThingEnd(ABSENT, OperationId("op"), Millis(0), "f", None)
 
 
 @pytest.mark.parametrize(("ends", "overtaken", "reads"), [(0, False, 2), (2, False, 6), (9, True, 6)])

@@ -17,7 +17,7 @@ from lockstep.producer.cli.commands.watch import (
     operations_table,
 )
 from lockstep.producer.cli.text import SILENT
-from lockstep.worker.operation.model import AttemptState, HostName, Millis, Operation, Step
+from lockstep.worker.operation.model import AttemptState, HostName, Millis, Status, Step
 from tests.unit.producer.samples import OPERATION
 from tests.unit.producer.stories import ROLLED_BACK, START, STEPS, write
 from tests.unit.zones import zone
@@ -44,7 +44,7 @@ def test_each_change_is_told_once() -> None:
 
 def test_a_silent_redis_is_told_once_and_again_after_it_was_back() -> None:
     changes = NewLines()
-    rounds: list[list[Operation] | None] = [None, None, [], None]
+    rounds: list[list[Status] | None] = [None, None, [], None]
     told = [changes.of(operation_lines(each)) for each in rounds]
     assert told == [[SILENT], [], [""], [SILENT]]
 

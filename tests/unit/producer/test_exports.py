@@ -13,7 +13,7 @@ import lockstep
 @pytest.mark.parametrize("name", lockstep.__all__)
 def test_every_export_exists_under_its_own_name(name: str) -> None:
     value = getattr(lockstep, name)
-    assert getattr(value, "__name__", name) == ("Operation" if name == "Status" else name)
+    assert getattr(value, "__name__", name) == name
     assert name in dir(lockstep)
 
 

@@ -10,7 +10,7 @@ import pytest
 from lockstep.producer.operators.history import PAGE, Filter, search
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import local
-from lockstep.worker.operation.model import Action, GroupId, Millis, Operation, OperationId, State
+from lockstep.worker.operation.model import Action, GroupId, Millis, OperationId, State, Status
 from lockstep.worker.operation.names import millis_of, parse_moment
 from lockstep.worker.record.link import Brief
 from tests.unit.producer.samples import OPERATION
@@ -122,7 +122,7 @@ class Kept:
             for each in between[offset : offset + limit]
         ]
 
-    def readable(self, operation: OperationId) -> Operation | None:
+    def readable(self, operation: OperationId) -> Status | None:
         self.whole += 1
         return next((each for each in self.kept if each.id == operation), None)
 

@@ -9,11 +9,11 @@ import pytest
 from lockstep.worker.operation.model import (
     Decision,
     HostName,
-    Operation,
     Outcome,
     Presence,
     Seen,
     State,
+    Status,
     Step,
     Undo,
 )
@@ -42,7 +42,7 @@ ROLLING = replace(OPERATION, state=State.ROLLING_BACK, decision=Decision.ROLL_BA
     ],
 )
 def test_a_caller_is_answered_once_nothing_but_absent_hosts_is_left(
-    operation: Operation, expected: bool
+    operation: Status, expected: bool
 ) -> None:
     assert answered(operation) is expected
 

@@ -12,10 +12,10 @@ from lockstep.worker.operation.model import (
     Hold,
     HostName,
     Millis,
-    Operation,
+    RolloutState,
     Stage,
-    Standing,
     State,
+    Status,
     Step,
     Undo,
 )
@@ -53,7 +53,7 @@ def test_hosts_that_cannot_be_restored_need_a_person_at_once() -> None:
 
 
 @pytest.mark.parametrize("operation", [ROLLING, replace(ROLLING, stalled_hosts=(HostName("node1"),))])
-def test_hosts_that_answer_are_waited_for(operation: Operation) -> None:
+def test_hosts_that_answer_are_waited_for(operation: Status) -> None:
     assert stuck(operation, at(DECIDED + SLOW - 1)) is None
     found = stuck(operation, at(DECIDED + SLOW))
     assert found is not None
@@ -61,7 +61,7 @@ def test_hosts_that_answer_are_waited_for(operation: Operation) -> None:
 
 
 @pytest.mark.parametrize("operation", [COMMITTED, SETTLING_BACK])
-def test_settling_is_waited_for(operation: Operation) -> None:
+def test_settling_is_waited_for(operation: Status) -> None:
     assert stuck(operation, at(DECIDED + SLOW - 1)) is None
     found = stuck(operation, at(DECIDED + 3 * 3_600_000))
     assert found is not None
@@ -69,7 +69,7 @@ def test_settling_is_waited_for(operation: Operation) -> None:
 
 
 @pytest.mark.parametrize("operation", [OPERATION, STALLED, COMMITTED])
-def test_what_has_ended_needs_nobody(operation: Operation) -> None:
+def test_what_has_ended_needs_nobody(operation: Status) -> None:
     ended = replace(operation, ended=True)
     assert stuck(ended, at(DECIDED + 10**12)) is None
 
@@ -93,10 +93,10 @@ def test_a_host_whose_answers_cannot_be_read_is_to_be_mended() -> None:
     assert tuple(others) == found.advice
 
 
-def in_waves(stage: Stage, hold: Hold | None = None, bake_until: int | None = None) -> Operation:
+def in_waves(stage: Stage, hold: Hold | None = None, bake_until: int | None = None) -> Status:
     """An operation in the first of two waves."""
     until = None if bake_until is None else Millis(bake_until)
-    return replace(OPERATION, rollout=Standing(1, 2, stage, hold, until, None))
+    return replace(OPERATION, rollout=RolloutState(1, 2, stage, hold, until, None))
 
 
 def test_an_operation_is_the_sweeps_in_a_bake_until_a_minute_after_it() -> None:

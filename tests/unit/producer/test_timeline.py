@@ -15,9 +15,9 @@ from lockstep.worker.operation.model import (
     Moment,
     Outcome,
     Presence,
+    RolloutState,
     Seen,
     Stage,
-    Standing,
     Step,
     Undo,
 )
@@ -82,7 +82,7 @@ def test_an_operation_that_has_just_begun() -> None:
 
 def test_a_wave_that_changed_nothing_is_told_to_prove_nothing() -> None:
     done = tuple(Moment(Millis(START + number), "done", number) for number in (1, 2))
-    operation = replace(OPERATION, rollout=Standing(2, 2, Stage.WAITING, None, None, None, moments=done))
+    operation = replace(OPERATION, rollout=RolloutState(2, 2, Stage.WAITING, None, None, None, moments=done))
     outcomes = (Outcome.UNCHANGED, Outcome.APPLIED)
     steps = [
         Step(HostName(f"node{wave}"), outcome=outcome, wave=wave)

@@ -19,14 +19,14 @@ from lockstep.worker.hosts import curl
 from lockstep.worker.operation.model import OperationId
 from lockstep.worker.process import greenlets
 from lockstep.worker.record import scripts
-from lockstep.worker.record.scripts import Arguments, Kind
+from lockstep.worker.record.scripts import Arguments, CallKind
 from tests.unit import schedules
 from tests.unit.schedules import Check, Schedule, Wrong, explore
 from tests.unit.schedules.primitives import Primitives
 
 SECONDS = 15.0
 """Within which a known fault must be found, on a busy machine."""
-BEGIN: Kind = ("begin", OperationId("op-1"))
+BEGIN: CallKind = ("begin", OperationId("op-1"))
 
 
 class Flawed:
@@ -41,7 +41,7 @@ class Flawed:
         self._waiting: list[SimpleNamespace] = []
         self._sending = False
 
-    def run(self, kind: Kind, arguments: Arguments) -> object:
+    def run(self, kind: CallKind, arguments: Arguments) -> object:
         call = SimpleNamespace(asks=(kind, arguments), leads=False, served=False, turn=threading.Lock())
         call.turn.acquire()
         with self._lock:
@@ -79,7 +79,9 @@ def asking(
     """Let threads ask at the same time; each must get its own reply, unless it is interrupted."""
 
     def scenario(schedule: Schedule) -> Check:
-        def send(calls: Mapping[Kind, Sequence[Arguments]]) -> dict[Kind, Sequence[object] | Exception]:
+        def send(
+            calls: Mapping[CallKind, Sequence[Arguments]],
+        ) -> dict[CallKind, Sequence[object] | Exception]:
             schedule.point()
             return {kind: list(same) for kind, same in calls.items()}
 

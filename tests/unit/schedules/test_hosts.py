@@ -95,7 +95,7 @@ def test_an_interrupted_look_leaves_the_host_to_the_next() -> None:
                 schedule.point()
                 return SimpleNamespace(flaw=Flaw.SILENT, text="timeout")
 
-        spared = wrappers.SparedHost(cast(Any, Silent()), NODE1, sparing)
+        spared = wrappers.BreakerHost(cast(Any, Silent()), NODE1, sparing)
         schedule.thread(lambda: spared.probe(cast(Any, "team-a")), hears_signals=True)
 
         def check() -> None:

@@ -209,7 +209,7 @@ def test_tasks_that_come_together_read_their_order_once(away: bool) -> None:
 def test_no_step_is_begun_once_its_task_is_over_and_none_is_left_behind(interrupts: bool) -> None:
     def scenario(schedule: Schedule) -> Check:
         places = threading_of(greenlets).Semaphore(2)
-        asked: list[greenlets.Answer[str]] = []
+        asked: list[greenlets.Handover[str]] = []
         over: list[bool] = []
         begun: list[HostName] = []
         done: list[HostName] = []
@@ -219,7 +219,7 @@ def test_no_step_is_begun_once_its_task_is_over_and_none_is_left_behind(interrup
             begun.append(host)
             try:
                 for _ in range(2):
-                    asked.append(answer := greenlets.Answer[str]())
+                    asked.append(answer := greenlets.Handover[str]())
                     assert answer.wait() == "said"
                 done.append(host)
                 return "done"

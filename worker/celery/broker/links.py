@@ -294,7 +294,7 @@ class Dispatcher(dispatcher.EventDispatcher):  # type: ignore[misc]
         return sent
 
 
-class Events(events.Events):  # type: ignore[misc]
+class CeleryEvents(events.Events):  # type: ignore[misc]
     """What `app.events` is."""
 
     dispatcher_cls = "lockstep.worker.celery.broker.links:Dispatcher"
