@@ -18,7 +18,7 @@ import pytest
 
 from lockstep.worker.hosts import curl, transfer
 from lockstep.worker.hosts.client import Call
-from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble, Watched
+from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
 from tests.unit.answering import (
@@ -38,7 +38,7 @@ def server() -> Iterator[Answering]:
         yield running
 
 
-VERBS = ("GET", "POST", "PUT", "DELETE")
+VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 LOOPS = {False: curl.Loop(), True: curl.Loop()}
 """What carries calls over fresh connections, and over one that another call has left."""
 
@@ -47,7 +47,7 @@ def request(verb: str, url: str, may_send: Callable[[], bool] = lambda: True) ->
     return Call(
         verb,
         "/" + url.split("/", 3)[3],
-        body=None if verb == "GET" else BODY,
+        body=None if verb in ("GET", "HEAD") else BODY,
         host=Host(HostName("node1"), url.rsplit("/", url.count("/") - 2)[0]),
         settings=USUAL.but(connect_timeout=5.0, read_timeout=5.0),
         ends=time.monotonic() + 10,
@@ -246,37 +246,3 @@ def test_a_process_that_may_not_have_what_a_call_needs_has_not_sent_it(
         said = loop.carry(request("POST", f"{server.url}/success/"))
     assert said == NoReply(Trouble.NOT_SENT, f"connection error: {lacking}")
     assert isinstance(loop.carry(request("POST", f"{server.url}/success/")), Reply)
-
-
-def test_who_fails_in_watching_a_call_changes_nothing_of_it(
-    server: Answering, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    told: list[Carried | None] = []
-    begin, end = Mock(side_effect=ZeroDivisionError), Mock(side_effect=ZeroDivisionError)
-    monkeypatch.setattr(curl, "watches", [begin, lambda *_: ({}, end), lambda *_: ({}, told.append)])
-    assert isinstance(LOOPS[True].carry(request("POST", f"{server.url}/success/")), Reply)
-    assert (begin.call_count, end.call_count, len(told)) == (1, 1, 1)
-    assert caplog.text.count("what watches the calls to hosts failed") == 2
-
-
-def test_what_a_call_took_is_told_to_who_asks_and_measured_for_nobody_else(
-    server: Answering, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    told: list[Carried | None] = []
-    loop, url = curl.Loop(), f"{server.url}/success/"
-
-    def watch(method: str, where: str) -> Watched:
-        return {"X-Asked": f"{method} {where}"}, told.append
-
-    monkeypatch.setattr(curl, "watches", [watch])
-    for _ in range(2):
-        assert isinstance(loop.carry(request("POST", url)), Reply)
-    assert f"X-Asked: POST {url}".encode() in server.head
-    first, second = filter(None, told)
-    assert (first.kept, second.kept, first.status) == (False, True, 201)
-    assert 0 < first.connected <= first.first_byte <= first.total
-    assert (second.connected, first.secured) == (0, 0)
-    assert first.sent > len(BODY) < first.received
-    monkeypatch.setattr(curl, "watches", [])
-    monkeypatch.setattr(transfer, "_carried", lambda _: 1 / 0)
-    assert isinstance(loop.carry(request("POST", url)), Reply)

@@ -9,13 +9,9 @@ from typing import Any
 import pytest
 
 from lockstep.worker.hosts import curl
-from lockstep.worker.hosts.client import HostClient, SystemClock
-from lockstep.worker.monitoring import metrics
-from lockstep.worker.operation.answer import Carried, HttpRequest, LookVerdict, Reply
+from lockstep.worker.hosts.client import SystemClock
+from lockstep.worker.operation.answer import HttpRequest, LookVerdict, Reply
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import HostName
-from lockstep.worker.settings import Settings
 from tests.unit import client as carried
 from tests.unit.client import G, client, write
 from tests.unit.raw_server import RawServer, refusing_port, reset, serving
@@ -48,26 +44,6 @@ def test_a_refused_connection_is_not_applied() -> None:
     assert write(host).effect is Effect.NOT_APPLIED
     assert write(host).text == "not sent: connection refused"
     assert host.probe(G).probed is LookVerdict.NO_INFORMATION
-
-
-def test_a_refused_connection_is_neither_kept_nor_new(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Carried] = []
-    counted: list[tuple[object, ...]] = []
-    monkeypatch.setattr(curl, "watches", [lambda *_: ({}, told.append)])
-    monkeypatch.setattr(metrics, "count", lambda *labels, **_: counted.append(labels))
-    client(f"http://127.0.0.1:{refusing_port()}").probe(G)
-    (carried,) = told
-    assert (carried.kept, carried.first_byte, carried.sent, carried.received) == (False, 0, 0, 0)
-    metrics.call_carried(carried)
-    assert counted == [("call_bytes", "sent"), ("call_bytes", "received")]
-
-
-def test_who_watches_is_told_of_a_call_that_was_never_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Carried | None] = []
-    monkeypatch.setattr(curl, "watches", [lambda *_: ({}, told.append)])
-    absent = Host(HostName("a"), "https://127.0.0.1:1", verify="/nowhere/ca.pem")
-    assert HostClient(absent, Settings(), curl.exchange).probe(G).text.startswith("not sent: its ca_file")
-    assert told == [None]
 
 
 @by_each

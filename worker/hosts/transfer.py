@@ -246,7 +246,7 @@ def _content(file: str) -> bytes:
 
 
 def _carried(curl: pycurl.Curl) -> Carried:
-    sent = curl.getinfo(pycurl.REQUEST_SIZE) + curl.getinfo(pycurl.SIZE_UPLOAD_T)
+    sent = curl.getinfo(pycurl.REQUEST_SIZE)  # its body is in it
     received = curl.getinfo(pycurl.HEADER_SIZE) + curl.getinfo(pycurl.SIZE_DOWNLOAD_T)
     return Carried(
         connected=curl.getinfo(pycurl.CONNECT_TIME),
