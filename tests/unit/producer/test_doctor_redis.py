@@ -113,3 +113,52 @@ def test_records_are_held_against_what_redis_may_hold_once_all_are_kept() -> Non
         "2400 operations a day of 1000 hosts: their records come to 3.4 GB"
     ), "a burst is a rate of its hour, and no more are kept than retention_count"
     assert records(0, 0, 0, 1).level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("kept", "level", "told"),
+    [
+        (69, Level.OK, ""),
+        (71, Level.WARNING, ", and all to 71% of what Redis may hold before operations are refused"),
+    ],
+)
+@pytest.mark.parametrize("by", ["records", "what is used"])
+def test_records_are_warned_of_above_70_percent_of_what_redis_may_hold(
+    by: str, kept: int, level: Level, told: str
+) -> None:
+    """1,000 operations of 10 hosts in ten days, each of 0.7 KiB and 0.33 KiB a host: docs/scale.md."""
+    needed = 1000 * 1024 * (0.7 + 10 * 0.33)
+    settings = Settings(retention_days=10, retention_count=10_000)
+    allowed = 100 / kept * (needed if by == "records" else 2 * needed)
+    used = 0 if by == "records" else 2 * needed
+    facts = replace(REDIS, used=int(used), limit=int(allowed / settings.memory_watermark))
+    newest = [replace(OPERATION, created_at=Millis(0), hosts_total=10)] * 100
+    found = on_records(newest, Millis(86_400_000), Remembered(0, 0, 0, 0, 0), facts, settings)
+    text = "100 operations a day of 10 hosts: their records come to 4 MB"
+    assert (found.level, found.text) == (level, text + told)
+    remedy = "lower LOCKSTEP_RETENTION_DAYS or LOCKSTEP_RETENTION_COUNT, or raise maxmemory: docs/scale.md"
+    assert found.remedy == (remedy if told else None)
+
+
+def test_connections_are_warned_of_above_70_percent_of_those_that_redis_takes() -> None:
+    below, above = (
+        on_connections(replace(REDIS, clients=clients, most_clients=1000), 2)[0] for clients in (690, 710)
+    )
+    assert (below.level, below.text, below.remedy) == (Level.OK, "690 of 1000 connections", None)
+    assert (above.level, above.text) == (
+        Level.WARNING,
+        "710 of 1000 connections: once all are taken, whoever comes next waits for one",
+    )
+    assert above.remedy == (
+        "raise maxclients on the server: docs/operations.md#connections has those of each process"
+    )
+
+
+def test_connections_that_workers_may_want_are_warned_of_above_70_percent_too() -> None:
+    """16 workers want 42 each, and all others 20: 692."""
+    below, above = (
+        on_connections(replace(REDIS, clients=5, most_clients=most), 16)[0] for most in (1003, 975)
+    )
+    assert (below.level, below.text) == (Level.OK, "5 of 1003 connections"), "69 %"
+    told = "5 of 975 connections; 16 workers under load and their callers may want 692"
+    assert (above.level, above.text) == (Level.WARNING, told), "71 %"
