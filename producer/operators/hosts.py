@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
@@ -113,14 +116,28 @@ def _asked(
 
 
 def together(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Call the function for every item, AT_ONCE at a time; return what it gave, in the items' order."""
-    items = list(items)
-    contexts = [copy_context() for _ in items]  # what is noted there is noted here
-    pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="lockstep")
+    """Call the function for every item, AT_ONCE at a time; return what it gave, in the items' order.
+
+    Who is interrupted, or told of an error, waits for none of the others: nor does the end of the process.
+    """
+    calls = [(Future[R](), copy_context(), item) for item in items]  # what is noted there is noted here
+    left = deque(calls)
+
+    def work() -> None:
+        with suppress(IndexError):
+            while True:
+                future, own, item = left.popleft()
+                try:
+                    future.set_result(own.run(function, item))
+                except BaseException as error:  # noqa: BLE001 - raised below, by who waits
+                    future.set_exception(error)
+
+    for _ in range(min(AT_ONCE, len(calls))):
+        threading.Thread(target=work, name="lockstep", daemon=True).start()
     try:
-        return list(pool.map(lambda item, own: own.run(function, item), items, contexts))
+        return [future.result() for future, *_ in calls]
     finally:
-        pool.shutdown(cancel_futures=True)
+        left.clear()
 
 
 NO_GROUP = GroupId("lockstep-hosts")
