@@ -80,6 +80,37 @@ def test_what_the_scripts_do_is_allowed(
     assert replay(commands(server.directory)).transitions > 25
 
 
+def many_at_once(bench: RedisBench) -> Driver:
+    """Nine attempts of unknown fate at one host."""
+    create = Driver(bench)
+    create.retries = None
+    create.accepted()
+    for attempt in range(9):
+        create.begin(A, f"a{attempt}")
+        create.finish(A, f"a{attempt}", Effect.UNKNOWN)
+    create.roll_back()
+    bench.pass_time(SETTLED)
+    return create
+
+
+def test_one_look_at_many_attempts_is_allowed(bench: RedisBench, found: Callable[[], list[str]]) -> None:
+    create = many_at_once(bench)
+    for _ in range(2):
+        bench.pass_time(SETTLED)
+        create.look(A, ABSENT)
+    assert not create.step(A).open_attempts
+    assert found() == []
+
+
+def test_beside_many_attempts_what_is_wrong_is_found(
+    bench: RedisBench, raw: redis.Redis, found: Callable[[], list[str]]
+) -> None:
+    many_at_once(bench)
+    steps = f"{OPERATION}:steps"
+    raw.hset(steps, A, str(raw.hget(steps, A)).replace("absent", "present"))
+    assert "before False" in found()[0]
+
+
 def test_waves_are_allowed(bench: RedisBench, found: Callable[[], list[str]]) -> None:
     create = accepted(bench, TWO).apply(A)
     create.claim()

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sys
 from collections import Counter
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -173,15 +173,24 @@ def _pair(
     ordered = sorted(known, key=lambda each: known[each]["n"])
     fates = {each: (_fate(old, each), _fate(new, each)) for each in ordered}
     ways = [[each for each in ordered if known[each]["undo"] is undo] for undo in (False, True)]
-    closed = (Attempt.CLOSED, Attempt.CLOSED)
-    opened = (old.get("attempts") or {}).keys()
-    for way in ways:  # of those that stay closed one stands for all
-        idle = [each for each in way if fates[each] == closed and each in opened]
-        way[:] = [each for each in way if each not in idle[1:]]
+    was_there = (old.get("attempts") or {}).keys()
+    for way in ways:
+        way[:] = _enough(way, lambda each: (fates[each], known[each]["clean"], each in was_there))
     slots = [*ways[0], *ways[1]]
     clean = frozenset(n for n, each in enumerate(slots) if known[each]["clean"])
     before, after = _host(old, ways, undo_before), _host(new, ways, undo_after)
     return Pair(before._replace(gating=gating_before), after._replace(gating=gating_after), clean)
+
+
+def _enough(way: Sequence[str], what: Callable[[str], object]) -> list[str]:
+    """Leave out of those that went the same way all but two: the one, and another that is there beside it."""
+    alike = Counter[object]()
+    kept = []
+    for each in way:
+        alike[what(each)] += 1
+        if alike[what(each)] <= 2:
+            kept.append(each)
+    return kept
 
 
 def _fate(step: Mapping[str, Any], attempt: str) -> Attempt:
