@@ -72,7 +72,7 @@ def test_an_error_whose_remedy_is_known_is_told_with_it(bench: Bench) -> None:
     assert bench.lines() == ["cannot connect: mend it", "cannot connect to there: gone"]
 
 
-def test_of_each_kind_two_are_written_and_the_others_counted(bench: Bench) -> None:
+def test_of_each_kind_one_is_written_and_the_others_counted(bench: Bench) -> None:
     for number in range(100):
         bench.log.warning("no answer from %s", number)
         bench.log.error("cannot connect")
@@ -85,11 +85,9 @@ def test_of_each_kind_two_are_written_and_the_others_counted(bench: Bench) -> No
     assert bench.lines() == [
         "no answer from 0",
         "cannot connect",
-        "no answer from 1",
-        "cannot connect",
         "no answer from another kind",
-        "no answer from 2 (and 98 more like it)",
-        "cannot connect (and 97 more like it)",
+        "no answer from 1 (and 99 more like it)",
+        "cannot connect (and 98 more like it)",
         "no answer from y",
     ]
 
@@ -101,14 +99,13 @@ def test_an_outage_that_goes_on_is_told_ever_more_rarely(bench: Bench) -> None:
     for _ in range(138):
         say()
         bench.pass_time(2)
-    counts = ("", *(f" (and {more} more like it)" for more in (3, 8, 18, 38, 58)))
-    first, *others = (["cannot send: gone", f"cannot send: gone{count}"] for count in counts)
-    assert bench.lines() == ["cannot send: gone", *first, *(line for pair in others for line in pair)]
+    counts = [f"cannot send: gone (and {more} more like it)" for more in (1, 3, 8, 18, 38, 58)]
+    assert bench.lines() == [line for count in counts for line in ("cannot send: gone", count)]
     before = len(bench.lines())
     bench.pass_time(500)
     for _ in range(3):
         say()
-    assert len(bench.lines()) == before + 2, "what comes again after a rest is news"
+    assert len(bench.lines()) == before + 1, "what comes again after a rest is news"
 
 
 @pytest.mark.parametrize("error", [ConnectionError("gone"), RedisError("gone"), StoreUnavailable("gone")])
@@ -126,11 +123,9 @@ def test_an_outage_of_redis_is_one_line_a_cause_and_a_count(bench: Bench, error:
     bench.pass_time(60)
     assert bench.lines() == [
         "task 0 rejected (reject requeue=True: gone)",
-        "task 1 rejected (reject requeue=True: gone)",
         "task x rejected (reject requeue=False: another cause)",
-        "task x rejected (reject requeue=False: another cause)",
-        "task 2 rejected (reject requeue=True: gone) (and 150 more like it)",
-        "task x rejected (reject requeue=False: another cause)",
+        "task 1 rejected (reject requeue=True: gone) (and 151 more like it)",
+        "task x rejected (reject requeue=False: another cause) (and 1 more like it)",
     ]
 
 
@@ -153,9 +148,8 @@ def test_what_redis_is_out_of_reach_for_is_counted_together_whoever_says_it(benc
     bench.pass_time(60)
     assert bench.lines() == [
         "the connection is lost (gone)",
-        "cannot connect to it: gone. Trying again.",
         "another thing",
-        "no ack of 0: ConnectionResetError('reset') (and 79 more like it)",
+        "cannot connect to it: gone. Trying again. (and 80 more like it)",
     ]
 
 
@@ -178,7 +172,7 @@ def test_a_count_is_told_with_the_task_that_it_was_left_out_of(bench: Bench) -> 
         stack.pop()
         task.pop_request()
     bench.pass_time(60)
-    assert bench.lines()[-1] == "lockstep.sweep: it is (and 2 more like it)"
+    assert bench.lines()[-1] == "lockstep.sweep: it is (and 3 more like it)"
 
 
 def test_what_celery_raises_because_of_an_outage_is_one_line_too(bench: Bench) -> None:
@@ -189,10 +183,12 @@ def test_what_celery_raises_because_of_an_outage_is_one_line_too(bench: Bench) -
             raise RuntimeError("Retry limit exceeded")  # noqa: B904 - as Celery does
     except RuntimeError:
         bench.log.exception("the chord raised")
+    bench.pass_time(60)
     try:
         raise ChordError("its callback") from ConnectionError("gone")
     except ChordError:
         bench.log.exception("the chord raised")
+    bench.pass_time(60)
     warned = "trace.py:809: RuntimeWarning: Exception raised outside body: network:ConnectionError:"
     bench.log.warning("%s", f"{warned}\nTraceback (most recent call last):\n  File x\n")
     assert bench.lines() == [
@@ -213,8 +209,8 @@ def test_a_message_that_beat_could_not_send_for_an_outage_is_one_line(bench: Ben
     bench.pass_time(60)
     theirs.removeHandler(bench.handler)
     line = "Message Error: Couldn't apply scheduled task sweep: Error 111 connecting to 127.0.0.1:1."
-    assert [each[: len(line)] for each in bench.lines()] == [line] * 3
-    assert bench.lines()[2].endswith(" (and 2 more like it)")
+    assert [each[: len(line)] for each in bench.lines()] == [line] * 2
+    assert bench.lines()[1].endswith(" (and 3 more like it)")
 
 
 def test_what_an_outage_does_not_explain_keeps_its_traceback(bench: Bench) -> None:
