@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -104,6 +105,23 @@ def test_times_are_told_to_the_millisecond(still_redis: RedisBench, server: Redi
     still_redis.pass_time(12_000)
     now = standing(server)
     assert (now["baking_seconds"], now["bake_overdue_seconds"]) == ({driver.id: 32}, 2)
+    driver.store.hold(driver.id, "ann", "lunch")
+    still_redis.pass_time(5000)
+    now = standing(server)
+    assert (now["held_seconds"], now["bake_overdue_seconds"]) == ({driver.id: 5}, 0), "a person holds it"
+
+
+def test_what_is_told_of_the_patrol_and_of_workers_is_in_seconds(
+    still_redis: RedisBench, server: RedisServer
+) -> None:
+    keys, client, now = Keys(PREFIX), still_redis.client, still_redis.now()
+    assert standing(server)["patrol_lag_seconds"] == 0
+    client.zadd(keys.patrol, {"late": now - 7000, "later": now - 3000, "due": now + 60_000})
+    client.hset(keys.clocks, "w@h", json.dumps({"ahead": 2500, "at": now}))
+    client.hset(keys.stalled, "w@h", json.dumps({"at": now - 9000, "why": "its loop stood still"}))
+    told = standing(server)
+    assert (told["patrol_overdue"], told["patrol_lag_seconds"]) == (2, 7)
+    assert (told["clock_ahead_seconds"], told["worker_stalled_seconds"]) == ({"w@h": 2.5}, {"w@h": 9})
 
 
 def test_an_operation_is_stuck_once_it_lasts_twice_as_long_as_it_may(

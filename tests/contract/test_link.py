@@ -36,7 +36,7 @@ OPERATION = OperationId("told")
 CHANNEL = Keys(PREFIX).events(OPERATION)
 
 
-class Awaited:
+class AwaitedEvents:
     """What is awaited in asyncio, to be called as its like for threads is."""
 
     def __init__(self, link: Link) -> None:
@@ -53,12 +53,12 @@ class Awaited:
         self._runner.close()
 
 
-def hearing(of: str, link: Link) -> AbstractContextManager[Events | Awaited]:
-    return Events(link, OPERATION) if of == "threads" else closing(Awaited(link))
+def hearing(of: str, link: Link) -> AbstractContextManager[Events | AwaitedEvents]:
+    return Events(link, OPERATION) if of == "threads" else closing(AwaitedEvents(link))
 
 
 @pytest.fixture(params=["threads", "asyncio"])
-def told(link: Link, request: pytest.FixtureRequest) -> Iterator[Events | Awaited]:
+def told(link: Link, request: pytest.FixtureRequest) -> Iterator[Events | AwaitedEvents]:
     with hearing(request.param, link) as events:
         events.subscribe()
         yield events
@@ -69,7 +69,7 @@ def say(client: redis.Redis, what: str) -> None:
 
 
 def test_a_decisive_event_is_told_at_once_and_any_other_once_some_have_gathered(
-    told: Events | Awaited, client: redis.Redis
+    told: Events | AwaitedEvents, client: redis.Redis
 ) -> None:
     say(client, "decided")
     assert told.wait(PATIENCE, gather=PATIENCE)
@@ -83,7 +83,7 @@ def test_a_decisive_event_is_told_at_once_and_any_other_once_some_have_gathered(
 A_WHILE = 0.1
 
 
-def waited(events: Events | Awaited, timeout: float, gather: float = 0.0) -> bool:
+def waited(events: Events | AwaitedEvents, timeout: float, gather: float = 0.0) -> bool:
     """Whether a wait that hears of nothing decisive takes that while, and no more."""
     began = time.monotonic()
     assert not events.wait(timeout, gather)
@@ -91,7 +91,7 @@ def waited(events: Events | Awaited, timeout: float, gather: float = 0.0) -> boo
 
 
 def test_who_hears_of_nothing_waits_for_as_long_as_is_said(
-    told: Events | Awaited, client: redis.Redis
+    told: Events | AwaitedEvents, client: redis.Redis
 ) -> None:
     assert waited(told, A_WHILE)
     say(client, "step")
@@ -119,7 +119,7 @@ def test_a_subscription_to_nothing_is_waited_for_and_brings_nothing(link: Link) 
 
 
 def test_what_was_said_before_one_subscribes_again_is_heard(
-    told: Events | Awaited, client: redis.Redis
+    told: Events | AwaitedEvents, client: redis.Redis
 ) -> None:
     say(client, "decided")
     told.subscribe()

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -178,6 +179,8 @@ def test_a_message_is_believed_where_the_record_agrees(
     counted: list[str] = []
     monkeypatch.setattr(metrics, "count", lambda name, *_: counted.append(name))
     stepped: list[HostName] = []
+    read = Mock(side_effect=memory.memory.order)
+    monkeypatch.setattr(memory.memory, "order", read)
 
     def step(parts: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
         stepped.append(host)
@@ -188,3 +191,17 @@ def test_a_message_is_believed_where_the_record_agrees(
     dropped = asked < set(hosts)
     assert counted.count("messages_dropped") == dropped
     assert ("says otherwise" in caplog.text) == dropped
+    assert read.call_count == 1 + dropped, "it is read again where it does not agree"
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_step_that_finds_no_record_is_told_of_if_there_is_none(
+    create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    def step(*_: object) -> StepResult:
+        if not there:
+            memory.memory.records.pop(create.id, None)
+        return StepResult(Next.ABORTED, "no record")
+
+    ran(create, memory, monkeypatch, step, step)
+    assert set(memory.memory.lost()) == (set() if there else {create.id})

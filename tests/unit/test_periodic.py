@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from lockstep.worker.celery import Lockstep, TaskName, make_app
-from lockstep.worker.operation.model import Millis
+from lockstep.worker.monitoring import metrics
+from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
+from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId
+from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.settings import Settings
+from lockstep.worker.tasks import sweep
 from tests.contract.bench import LIMITS
 from tests.twin.store import MemoryStore
 
@@ -49,3 +55,61 @@ def test_half_a_period_after_it_was_done_another_worker_may_do_it_again(
     assert periods.run(task) == f"another {name} is at it"
     periods.now += 1
     assert periods.run(task) == said
+
+
+DUE = ("newer", "damaged", "stands", "waits", "ended", "gone")
+
+
+class SweepBench:
+    """What a sweep of six operations does: one is newer than this worker, one damaged, and it reads four."""
+
+    def __init__(self, periods: Periods, patch: pytest.MonkeyPatch) -> None:
+        self.asked: list[tuple[str, object]] = []
+        self.counted: list[object] = []
+        self.calls: list[tuple[object, ...]] = []
+        store = periods.store
+        answers = {"due": DUE, "put_last": None, "forget": None, "keep_lease": None}
+        patch.setattr(store, "operation", self._operation)
+        for name, answer in answers.items():
+            patch.setattr(store, name, partial(self._note, answer, name))
+        patch.setattr(sweep, "publish_next", self._publish_next)
+        patch.setattr(metrics, "operation_seen", lambda operation, _: self.counted.append(operation))
+
+    def _note(self, answer: object, name: str, *given: object) -> object:
+        self.calls.append((name, *map(str, given)))
+        return answer
+
+    def _operation(self, operation: str) -> str | None:
+        match operation:
+            case "newer":
+                raise UnknownFormat("format 99")
+            case "damaged":
+                raise RecordDamaged("no step")
+        return None if operation == "gone" else f"the {operation}"
+
+    def _publish_next(self, _: object, __: object, operation: OperationId, **how: Any) -> Claim | None:
+        self.asked.append((operation, how))
+        hosts = (HostName("node1"),) if operation == "stands" else ()
+        if operation in ("ended", "gone"):
+            return None
+        return Claim(Phase.FORWARD, GroupId("g"), Action.CREATE, hosts)
+
+
+def test_a_sweep_resumes_what_stands_and_leaves_alone_what_it_cannot_read(
+    periods: Periods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    swept = SweepBench(periods, monkeypatch)
+    assert periods.run(TaskName.SWEEP) == "resumed 1"
+    readable = DUE[2:]
+    assert swept.asked == [(operation, {"resume": True}) for operation in readable]
+    assert swept.counted == ["the ended"]
+    settings = periods.app.settings
+    each, days = ("keep_lease", "sweep", "6000"), round(settings.retention_days * 86_400_000)
+    assert swept.calls == [
+        ("forget", str(days), str(settings.retention_count), "100"),
+        ("due", str(settings.sweep_batch)),
+        *[each] * 2,
+        ("put_last", "damaged", "no step", "60000"),
+        *[each] * len(readable),
+        ("keep_lease", "sweep", "1000"),
+    ]

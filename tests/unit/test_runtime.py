@@ -117,7 +117,7 @@ def test_an_operation_that_is_unknown_is_looked_for_each_time() -> None:
 
 
 def test_only_the_orders_used_last_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime, "MOST_NAMES", 5)
+    monkeypatch.setattr(runtime, "MOST_NAMES", 4)  # two of two names each
     records = Records(**dict.fromkeys("abc", order("g", "node1")), d=order("g", *"xyzuvw"))
     orders = Orders(records.read)
     for key in "abacabdda":  # d alone is more than so many names

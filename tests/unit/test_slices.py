@@ -75,3 +75,15 @@ def test_no_wait_is_longer_than_what_a_worker_takes_for_one_of_ours() -> None:
     operation, host = OperationId("op-1"), HOSTS[0]
     gate = {host: StepResult(Next.AGAIN, "unwell", AGAIN + settings.backoff_cap)}
     assert keep_longer_waits(parts, operation, gate) == {host: settings.backoff_cap}
+
+
+def test_those_that_wait_for_much_longer_than_the_others_are_left_to_the_record() -> None:
+    kept: list[tuple[HostName, int]] = []
+    store = SimpleNamespace(postpone=lambda _, host, wait: kept.append((host, wait)))
+    parts: Any = SimpleNamespace(longest_countdown=8.0, store=store)
+    waits = dict(zip(HOSTS, (1.0, 3.0, 3.1, 4.0, 60.0), strict=False))
+    results = {host: StepResult(Next.AGAIN, "500", delay) for host, delay in waits.items()}
+    done = {HOSTS[5]: StepResult(Next.DONE, "applied"), HOSTS[6]: StepResult(Next.LATER, "waits")}
+    again = keep_longer_waits(parts, OperationId("op-1"), {**results, **done})
+    assert again == {HOSTS[0]: 1.0, HOSTS[1]: 3.0}
+    assert kept == [(HOSTS[2], 3100), (HOSTS[3], 4000), (HOSTS[4], 8000)]

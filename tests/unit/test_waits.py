@@ -10,8 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from celery import signals
 from celery.exceptions import InvalidTaskError
 
 from lockstep.worker.celery import WAIT, Lockstep, TaskName, make_app
@@ -19,6 +21,7 @@ from lockstep.worker.celery.broker import pools
 from lockstep.worker.monitoring import heartbeat, metrics
 from lockstep.worker.monitoring.heartbeat import Heartbeat
 from lockstep.worker.monitoring.probe import EVERY, HealthFiles
+from lockstep.worker.record.status import Clocks
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks.received import PatientRequest
 from lockstep.worker.tasks.sweep import held
@@ -78,6 +81,7 @@ def test_no_message_expires_by_its_senders_clock(app: Lockstep, sender: timedelt
 def test_an_eta_of_an_earlier_release_is_waited_for_if_it_can_be_a_countdown(app: Lockstep) -> None:
     assert left(received(app, eta=iso(timedelta(seconds=6)))) == pytest.approx(6, abs=1)
     assert received(app, eta=iso(-HOUR)).eta is None
+    assert received(app).eta is None
 
 
 @pytest.mark.parametrize(
@@ -214,6 +218,16 @@ def test_beat_is_not_disturbed_by_its_wall_clock(
 
 def test_beat_uses_it(app: Lockstep) -> None:
     assert app.conf.beat_scheduler == f"{pools.__name__}:{pools.Scheduler.__name__}"
+
+
+def test_of_what_beat_sends_flower_is_told_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, scheduler, beaten = make_app(Settings(sweep_every=2)), object(), Mock()
+    made.loader.import_default_modules()
+    monkeypatch.setattr(heartbeat, "install_beat", beaten)
+    monkeypatch.setattr(Clocks, "tell_for_ever", Mock())
+    signals.beat_init.send(Mock(app=made, scheduler=scheduler))
+    assert not made.conf.task_send_sent_event
+    assert beaten.call_args.args[:3] == (scheduler, made.settings.heartbeat_dir, 122.0)
 
 
 @pytest.fixture
