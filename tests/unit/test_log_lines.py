@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -13,12 +14,12 @@ import pytest
 from celery import _state, signals
 from celery.exceptions import Ignore, Reject
 from redis.exceptions import AuthenticationError
-from structlog.contextvars import bound_contextvars
 
 from lockstep.worker.celery import make_app
-from lockstep.worker.monitoring.logs import as_json, as_text, bind_task, tells_something
+from lockstep.worker.monitoring.logs import LogIds, as_json, as_text, bind_task, tells_something
 from lockstep.worker.operation.errors import RecordDamaged, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.ports import StopOrdered
+from lockstep.worker.process.greenlets import Handover, side_by_side
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks import _explain, run
 from lockstep.worker.tasks.received import MessageLeftToNewer
@@ -64,7 +65,7 @@ def written(form: Callable[[logging.Logger], None], name: str) -> str:
     log = logging.Logger(name)  # noqa: LOG001 - nobody else has it
     log.addHandler(logging.StreamHandler(text))
     form(log)
-    with bound_contextvars(attempt="a1"):
+    with LogIds(attempt="a1"):
         log.warning("the host says %s", "no")
     return text.getvalue().rstrip()
 
@@ -79,6 +80,35 @@ def test_a_line_is_json_or_ends_with_what_it_is_about() -> None:
     }
     assert written(as_text, "lockstep.worker") == "the host says no [attempt=a1]"
     assert written(as_text, "another") == "the host says no", "other people's are as they were"
+
+
+def test_ids_are_those_of_the_blocks_that_a_step_is_in() -> None:
+    def told() -> tuple[str, Any]:
+        line = json.loads(written(as_json, "lockstep.worker"))
+        return written(as_text, "lockstep.worker").partition(" [")[2], line.get("host")
+
+    with LogIds(operation="o1", group="g"), LogIds(host="node1"):
+        assert told() == ("operation=o1 group=g host=node1 attempt=a1]", "node1")
+        with LogIds(host="node2"):
+            assert told() == ("operation=o1 group=g host=node2 attempt=a1]", "node2")
+        assert told() == ("operation=o1 group=g host=node1 attempt=a1]", "node1")
+    assert told() == ("attempt=a1]", None)
+
+
+def test_steps_by_turns_have_ids_of_their_own() -> None:
+    found, waits = dict[str, str](), dict[str, Handover[None]]()
+
+    def step(host: str) -> None:
+        with LogIds(host=host):
+            waits[host] = Handover()
+            if len(waits) == 2:
+                for each in waits.values():
+                    each.bring(None)
+            waits[host].wait()
+            found[host] = written(as_text, "lockstep.worker")
+
+    side_by_side(["node1", "node2"], step, lambda: True, threading.Semaphore(2))
+    assert found == {host: f"the host says no [host={host} attempt=a1]" for host in ("node1", "node2")}
 
 
 @pytest.mark.parametrize("form", ["json", "text"])

@@ -14,10 +14,10 @@ from celery import Celery, Task
 from celery.exceptions import Ignore, Reject
 from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
-from structlog.contextvars import bound_contextvars
 
 from lockstep.worker.celery.messages import TASKS_OF, publish_conclude, publish_next
 from lockstep.worker.monitoring import metrics
+from lockstep.worker.monitoring.logs import LogIds
 from lockstep.worker.monitoring.metrics import work
 from lockstep.worker.operation.errors import (
     InvalidInput,
@@ -128,10 +128,10 @@ def run_steps(
             return _publish_due(task.app, runtime, on_host(host))
 
         def one_of_many(host: HostName) -> StepResult:
-            with bound_contextvars(host=host), work.going_on(f"a step on {host}"):
+            with LogIds(host=host), work.going_on(f"a step on {host}"):
                 return one(host)
 
-        with bound_contextvars(operation=operation, group=group, task=task.name, task_id=task.request.id):
+        with LogIds(operation=operation, group=group, task=task.name, task_id=task.request.id):
             if len(hosts) == 1:
                 results = {hosts[0]: one(hosts[0])}
             else:

@@ -14,7 +14,6 @@ from typing import Any, TypeVar, cast
 
 from celery import Celery
 from celery.signals import worker_init, worker_shutting_down
-from structlog.contextvars import bound_contextvars
 
 from lockstep.worker.celery import Lockstep
 from lockstep.worker.connection import impatient_client
@@ -24,6 +23,7 @@ from lockstep.worker.hosts.wrappers import Breaker, BreakerHost, TokenHost, Wrap
 from lockstep.worker.inventory import LiveInventory
 from lockstep.worker.kinds import kinds_of
 from lockstep.worker.kinds.seal import SealKeys
+from lockstep.worker.monitoring.logs import LogIds
 from lockstep.worker.monitoring.metrics import count, took, work
 from lockstep.worker.operation.answer import LookAnswer
 from lockstep.worker.operation.content import Effect, Shown, WriteAnswer
@@ -164,7 +164,7 @@ class WatchedHost(WrappedHost):
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
     ) -> WriteAnswer:
-        with bound_contextvars(attempt=attempt):
+        with LogIds(attempt=attempt):
             return _written(action, lambda: self.host.write(action, group, attempt, send_before, body))
 
     def look(self, *asked: Any) -> Shown:
