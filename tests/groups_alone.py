@@ -10,7 +10,7 @@ from lockstep.worker.operation.content import Shown, WriteAnswer
 class GroupsAlone:
     """The part of a host that such a test never asks for."""
 
-    def look(self, *_: Any) -> Shown:
+    def look_at_thing(self, *_: Any) -> Shown:
         """Know no thing."""
         raise AssertionError("it knows groups alone")
 

@@ -28,7 +28,7 @@ from lockstep.producer.doctor.checks import (
     on_work,
 )
 from lockstep.producer.operators.drift import is_held, uncovered
-from lockstep.producer.operators.hosts import probe, together
+from lockstep.producer.operators.hosts import look_at_group, together
 from lockstep.worker.celery import ABOUT, QUEUES, make_app
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.kinds.seal import SealKeys
@@ -102,7 +102,7 @@ def examine(
     if not away:
         with suppress(StoreUnavailable):
             yield from _on_inventory(link, known)
-    answers = together(lambda host: (host.name, probe(host, NO_GROUP, settings)[0]), hosts)
+    answers = together(lambda host: (host.name, look_at_group(host, NO_GROUP, settings)[0]), hosts)
     yield from on_hosts({name: None if said.presence else said.text for name, said in answers})
 
 

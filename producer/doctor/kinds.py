@@ -63,7 +63,7 @@ class Walk:
 
         Raises HostUnavailable if the first look tells nothing, and InvalidInput if the thing is there.
         """
-        first = self._client.look(self.kind, self.thing)
+        first = self._client.look_at_thing(self.kind, self.thing)
         if first.sight is not Sight.ABSENT:
             if first.tells:
                 raise InvalidInput(f"{self.thing} is there: give an id that is free, with --id")
@@ -143,7 +143,7 @@ class Walk:
         yield from self._undo("undo of the update", "update", before)
 
     def _undo(self, subject: str, verb: Verb, before: Content) -> Iterator[Finding]:
-        shown = self._client.look(self.kind, self.thing).content
+        shown = self._client.look_at_thing(self.kind, self.thing).content
         said = self._send(verb, _Wish(before), shown, before.kept)
         if said.effect not in TOOK:
             yield _unnamed(subject, said)
@@ -181,7 +181,7 @@ class Walk:
     def _update_absent(self, before: Content) -> Iterator[Finding]:
         subject = "update, absent"
         said = self._send("update", self.wishes[0], before)
-        shown = self._client.look(self.kind, self.thing)
+        shown = self._client.look_at_thing(self.kind, self.thing)
         made = shown.sight is not Sight.ABSENT
         if said.effect in (Effect.UNKNOWN, Effect.MISDIRECTED):
             yield _unnamed(subject, said)
@@ -200,7 +200,7 @@ class Walk:
             level = Level.WARNING if said.effect is Effect.REPLACED else Level.OK
             yield Finding(subject, level, f"{said.text} ({said.effect})")
             return
-        after = self._client.look(self.kind, self.thing)
+        after = self._client.look_at_thing(self.kind, self.thing)
         found = _unnamed(subject, said)
         text = f"{found.text}; a look then shows {after.sight}"
         raise _Stopped(Finding(subject, found.level, text, found.remedy))
@@ -219,7 +219,7 @@ class Walk:
         return self._client.send(self.kind, verb, self.thing, asked, attempt, ends, hidden)
 
     def _look(self) -> Content:
-        shown = self._client.look(self.kind, self.thing)
+        shown = self._client.look_at_thing(self.kind, self.thing)
         if shown.content is None:
             text = f"{shown.text}: it shows {shown.sight}"
             raise _Stopped(Finding("look", Level.FAILURE, text, "see look.present, look.item and look.busy"))
@@ -235,7 +235,7 @@ class Walk:
         return Finding(subject, Level.FAILURE, "; ".join(told), remedy)
 
     def _on_absence(self, subject: str) -> Finding:
-        shown = self._client.look(self.kind, self.thing)
+        shown = self._client.look_at_thing(self.kind, self.thing)
         if shown.sight is Sight.ABSENT:
             return Finding(subject, Level.OK, shown.text)
         text = f"{shown.text}: it shows {shown.sight}"
@@ -243,7 +243,7 @@ class Walk:
 
     def _cleared(self) -> bool:
         for _ in range(5):
-            shown = self._client.look(self.kind, self.thing)
+            shown = self._client.look_at_thing(self.kind, self.thing)
             if shown.sight is Sight.ABSENT:
                 return True
             self._send("delete", _Wish(), shown.content)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from lockstep.producer.doctor import Finding, Level
-from lockstep.producer.operators.hosts import probe
+from lockstep.producer.operators.hosts import look_at_group
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.operation.answer import HttpRequest, LookAnswer, NoReply, Trouble
@@ -110,7 +110,7 @@ class Scratch:
 
     def get(self, group: GroupId) -> LookAnswer:
         """GET the group, again while nothing usable comes back."""
-        answer, _ = probe(self.host, group, self.settings)
+        answer, _ = look_at_group(self.host, group, self.settings)
         if group in self.written and answer.presence is Presence.PRESENT:
             self.written[group] = True
         return answer

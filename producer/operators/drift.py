@@ -11,8 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from lockstep.producer.operators.hosts import look as look_once
-from lockstep.producer.operators.hosts import presence_of, probe, together
+from lockstep.producer.operators.hosts import look_at_group, look_at_thing, presence_of, together
 from lockstep.producer.operators.plan import diff
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.kinds.seal import SealKeys
@@ -108,8 +107,8 @@ class Comparison:
             host = pairs[pair]
             if host.name in self._silent:
                 return pair, None
-            answer, _ = probe(host, pair[0], self._settings)
-            (self._silent if answer.probed is LookVerdict.NO_INFORMATION else self._heard).add(host.name)
+            answer, _ = look_at_group(host, pair[0], self._settings)
+            (self._silent if answer.verdict is LookVerdict.NO_INFORMATION else self._heard).add(host.name)
             return pair, answer.presence
 
         return dict(answer for each in (alone, pairs.keys() - alone) for answer in together(one, each))
@@ -195,7 +194,7 @@ class Comparison:
         if left:
             known = {name: end.fingerprint for name, end in left.items()}
             asked = tuple(host for host in asked if known.get(host.name) == host.fingerprint)
-        looks = together(lambda host: look_once(host, kind, thing, self._settings)[0], asked)
+        looks = together(lambda host: look_at_thing(host, kind, thing, self._settings)[0], asked)
         shown = {host.name: each for host, each in zip(asked, looks, strict=True)}
         held = {name: presence for name, each in shown.items() if (presence := presence_of(each))}
         silent = tuple(name for name in shown if name not in held)

@@ -61,9 +61,9 @@ def presence(
 ) -> tuple[Presence | None, str, int]:
     """Ask as `ask` does; return what the host holds, None without a usable answer; the answer, and GETs."""
     if isinstance(of, str):
-        answer, tries = probe(host, of, settings)
+        answer, tries = look_at_group(host, of, settings)
         return answer.presence, answer.text, tries
-    shown, tries = look(host, *of, settings)
+    shown, tries = look_at_thing(host, *of, settings)
     return presence_of(shown), shown.text, tries
 
 
@@ -74,22 +74,22 @@ def presence_of(shown: Shown) -> Presence | None:
     return Presence.ABSENT if shown.sight is Sight.ABSENT else Presence.PRESENT
 
 
-def look(host: Host, kind: Kind, thing: Id, settings: Settings) -> tuple[Shown, int]:
+def look_at_thing(host: Host, kind: Kind, thing: Id, settings: Settings) -> tuple[Shown, int]:
     """Look at a thing as `ask` does; return the first usable look, else the last, and how many it took."""
 
     def final(shown: Shown) -> bool:
         return shown.flaw is Flaw.MISCONFIGURED or presence_of(shown) is not None
 
-    return _asked(host, settings, lambda api: api.look(kind, thing), final)
+    return _asked(host, settings, lambda api: api.look_at_thing(kind, thing), final)
 
 
-def probe(host: Host, group: GroupId, settings: Settings) -> tuple[LookAnswer, int]:
+def look_at_group(host: Host, group: GroupId, settings: Settings) -> tuple[LookAnswer, int]:
     """Ask as `ask` does; return the first usable answer, else the last, and how many GETs it took."""
     return _asked(
         host,
         settings,
-        lambda api: api.probe(group),
-        lambda said: said.probed is not LookVerdict.NO_INFORMATION,
+        lambda api: api.look_at_group(group),
+        lambda said: said.verdict is not LookVerdict.NO_INFORMATION,
     )
 
 
@@ -167,7 +167,7 @@ def standings(link: Link, hosts: Sequence[Host], settings: Settings) -> tuple[Ho
     drifts = dict(alike((drift, drift.host) for drift in link.store.drifts()))
 
     def standing(host: Host) -> HostStanding:
-        answer, _ = probe(host, NO_GROUP, settings)
+        answer, _ = look_at_group(host, NO_GROUP, settings)
         silence, left = silences.get(host.name, (None, 0))
         return HostStanding(
             host=host.name,

@@ -8,7 +8,7 @@ from difflib import unified_diff
 from functools import cache
 from typing import TYPE_CHECKING
 
-from lockstep.producer.operators.hosts import look, presence_of, probe, together
+from lockstep.producer.operators.hosts import look_at_group, look_at_thing, presence_of, together
 from lockstep.worker.kinds import barred
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.answer import LookVerdict
@@ -153,11 +153,11 @@ class Plan:
 
 
 def of_group(group: GroupId, action: Action, settings: Settings, host: Host) -> HostPlan:
-    answer, _ = probe(host, group, settings)
+    answer, _ = look_at_group(host, group, settings)
     held = answer.presence
     if held is None:
         return HostPlan(host.name, None, None, f"no usable answer: {answer.text}")
-    if answer.probed is LookVerdict.OVERSIZED and action is Action.DELETE:
+    if answer.verdict is LookVerdict.OVERSIZED and action is Action.DELETE:
         return HostPlan(host.name, held, None, "too large to be restored, so it would not be deleted")
     return HostPlan(host.name, held, None if held is action.target else CALLS[action], None)
 
@@ -173,7 +173,7 @@ def of_thing(
     host: Host,
 ) -> HostPlan:
     """`hidden` are the secret fields that are given: no look shows whether they differ."""
-    seen, _ = look(host, kind, thing, settings)
+    seen, _ = look_at_thing(host, kind, thing, settings)
     held, shown = presence_of(seen), seen.content
     if held is None or seen.sight is Sight.OVERSIZED:
         return HostPlan(host.name, held, None, f"no usable answer: {seen.text}")
@@ -207,7 +207,7 @@ def sync_plan(store: Ends, host: Host, settings: Settings) -> list[SyncItem]:
     """
 
     def due(group: GroupId) -> SyncItem:
-        answer, _ = probe(host, group, settings)
+        answer, _ = look_at_group(host, group, settings)
         held = answer.presence
         if held is None:
             raise HostUnavailable(

@@ -31,7 +31,7 @@ LIMITS = Limits(
     send_within=20 * UNIT,
     call=30 * UNIT,
     settle=25 * UNIT,
-    patience=60_000,
+    sweep_patience=60_000,
     longest_countdown=8_000,
     host_patience=1_000,
 )

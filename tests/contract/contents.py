@@ -121,7 +121,7 @@ class Node:
         """What a third hand makes of it before the next writes."""
         self.writes: list[tuple[str, Any]] = []
 
-    def look(self, kind: Kind, thing: Id) -> Shown:
+    def look_at_thing(self, kind: Kind, thing: Id) -> Shown:
         request = kind.request("look", thing)
         assert request.path == "/records/www"
         body = json.dumps(self.holds).encode()

@@ -74,9 +74,9 @@ class Driver:
         )
 
     def missed(
-        self, host: HostName, probe: str, reason: str = "GET 500", miss: Miss = Miss.ANSWERED
+        self, host: HostName, look: str, reason: str = "GET 500", miss: Miss = Miss.ANSWERED
     ) -> Progress:
-        return self.store.missed(self.id, host, f"url-of-{host}", AttemptId(probe), reason, miss)
+        return self.store.missed(self.id, host, f"url-of-{host}", AttemptId(look), reason, miss)
 
     def finish(self, host: HostName, attempt: str, verdict: Effect, answer: str = "said") -> Progress:
         return self.store.finish(self.id, host, AttemptId(attempt), verdict, answer)

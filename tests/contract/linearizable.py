@@ -40,7 +40,12 @@ from tests.twin import MemoryStore
 STORES = 4
 """Two clients share a store each, so that some of their calls go to Redis together and some do not."""
 LIMITS = Limits(
-    send_within=NEVER, call=NEVER, settle=NEVER, patience=NEVER, longest_countdown=NEVER, host_patience=NEVER
+    send_within=NEVER,
+    call=NEVER,
+    settle=NEVER,
+    sweep_patience=NEVER,
+    longest_countdown=NEVER,
+    host_patience=NEVER,
 )
 EACH = 5
 """Calls of each client about one group."""

@@ -37,7 +37,7 @@ def test_the_other_hosts_are_still_restored(create: Driver) -> None:
     abandon(create, A)
     kept = create.kept()
     assert (kept.state, kept.ended, kept.pending_hosts) == (State.ROLLING_BACK, False, (B,))
-    assert create.begin_undo(A, "u1") is Forward.ABORTED
+    assert create.begin_undo(A, "u1") is Forward.OVER
     create.undo(B)
     assert create.kept().state is State.ABANDONED
 

@@ -55,7 +55,7 @@ def test_a_create_from_its_first_look_to_its_end(redis_bench: RedisBench, heard:
     for _ in range(2):
         redis_bench.pass_time(SETTLED)
         create.look(A, PRESENT)
-    assert heard() == [("probe", (A,)), ("probe", (A,)), ("ended", ())]
+    assert heard() == [("look", (A,)), ("look", (A,)), ("ended", ())]
 
 
 def test_a_rollback(redis_bench: RedisBench, heard: Heard) -> None:
@@ -109,8 +109,8 @@ def test_what_a_person_has_written_over(redis_bench: RedisBench, heard: Heard) -
     thing = Thing(redis_bench).accepted(A).written(A).roll_back()
     heard()
     thing.restore(A, FOREIGN)
-    assert heard() == [("probe", (A,))]
+    assert heard() == [("look", (A,))]
     thing.store.resolve(thing.id, A, "alice")
     assert heard() == [("waits", (A,))]
     thing.restore(A, FOREIGN)
-    assert heard() == [("attempt", (A,)), ("probe", (A,))]
+    assert heard() == [("attempt", (A,)), ("look", (A,))]

@@ -111,7 +111,7 @@ def test_what_was_seen_of_something_else_is_not_taken_for_this_operations(
     """An id can be used again once its record is dropped, and a message of the first may come late."""
     kept = create.step(A)
     said = create.store.begin(create.id, A, "url-of-a", ABSENT, AttemptId("a1"), action, group)
-    assert said == Progress(Forward.ABORTED)
+    assert said == Progress(Forward.OVER)
     assert create.step(A) == kept
 
 
@@ -126,15 +126,15 @@ def test_after_the_decision_nothing_is_begun(bench: Bench, decided: str) -> None
         create.roll_back()
     kept = create.step(B)
     said = create.begin(B, "late").next
-    assert said is (Forward.DONE if decided == "committed" else Forward.ABORTED)
+    assert said is (Forward.DONE if decided == "committed" else Forward.OVER)
     assert create.step(B) == kept
 
 
-def test_an_unknown_operation_or_host_is_aborted(create: Driver) -> None:
-    assert create.begin(HostName("c"), "c1").next is Forward.ABORTED
+def test_an_unknown_operation_or_host_is_over(create: Driver) -> None:
+    assert create.begin(HostName("c"), "c1").next is Forward.OVER
     create.id = OperationId("unknown")
     keys = create.bench.key_names()
-    assert create.begin(A, "a1").next is Forward.ABORTED
+    assert create.begin(A, "a1").next is Forward.OVER
     assert create.bench.key_names() == keys
 
 

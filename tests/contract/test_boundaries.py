@@ -101,7 +101,7 @@ def test_the_deadline_binds_what_is_undecided_and_nothing_after(redis_bench: Red
         return redis_bench.client.zscore(f"{PREFIX}due", create.id)
 
     create = Driver(redis_bench)
-    create.store = redis_bench.limited(patience=1_000_000)
+    create.store = redis_bench.limited(sweep_patience=1_000_000)
     create.accepted(deadline=100_000)
     create.begin(A, "a1")
     assert looked_at() == create.kept().deadline_at

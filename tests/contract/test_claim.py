@@ -46,7 +46,7 @@ def test_the_sweep_leaves_alone_what_moves(create: Driver) -> None:
 
 def test_the_sweep_claims_everything_once_nothing_has_moved_for_the_patience(bench: Bench) -> None:
     create = Driver(bench)
-    create.store = bench.limited(patience=1_000)  # then it doubles: a busy machine does not use that up
+    create.store = bench.limited(sweep_patience=1_000)  # then it doubles: a busy machine does not use that up
     create.accepted((A, B, C)).apply(B)
     bench.pass_time(1_000)
     assert create.due()
@@ -56,7 +56,7 @@ def test_the_sweep_claims_everything_once_nothing_has_moved_for_the_patience(ben
 
 def test_patience_doubles_with_each_resumption(exact: Driver) -> None:
     for resumed in range(12):
-        patience = LIMITS.patience * 2 ** min(resumed, 10)
+        patience = LIMITS.sweep_patience * 2 ** min(resumed, 10)
         exact.bench.pass_time(patience - 1)
         assert not exact.due(), f"resumption {resumed + 1} comes too early"
         exact.bench.pass_time(1)
@@ -65,10 +65,10 @@ def test_patience_doubles_with_each_resumption(exact: Driver) -> None:
 
 
 def test_progress_puts_the_patience_back_to_its_start(exact: Driver) -> None:
-    exact.bench.pass_time(LIMITS.patience)
+    exact.bench.pass_time(LIMITS.sweep_patience)
     exact.claim(resume=True)
     exact.begin(A, "a1")
-    exact.bench.pass_time(LIMITS.patience - 1)
+    exact.bench.pass_time(LIMITS.sweep_patience - 1)
     assert exact.claim(resume=True) == ()
     exact.bench.pass_time(1)
     assert exact.due()
@@ -98,7 +98,7 @@ def test_a_wait_that_is_over_is_taken_up_once(create: Driver) -> None:
 
 def test_who_waits_is_not_resumed_before_time(bench: Bench) -> None:
     create = Driver(bench)
-    create.store = bench.limited(patience=20)
+    create.store = bench.limited(sweep_patience=20)
     create.accepted()
     create.store.postpone(create.id, A, 600_000, "Retry-After")
     bench.pass_time(20)
@@ -163,6 +163,6 @@ def test_the_longest_overdue_comes_first_and_so_many_at_once(still: Bench) -> No
         each = Driver(still, name)
         still.pass_time(1)
         each.store.accept(each.request(group=GroupId(name)))
-    still.pass_time(2 * LIMITS.patience)
+    still.pass_time(2 * LIMITS.sweep_patience)
     assert still.store.due(100) == ("three", "one", "two")
     assert still.store.due(2) == ("three", "one")

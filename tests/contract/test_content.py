@@ -290,4 +290,4 @@ def test_an_answer_that_ends_it_ends_it(thing: Thing, effect: Effect) -> None:
     said = thing.wrote(A, "a1", effect)
     assert said.next is Forward.FAILED
     assert said.outcome is (Outcome.REFUSED if effect is Effect.REFUSED else Outcome.UNKNOWN)
-    assert thing.shown(B, "b1", OLD).next is Forward.ABORTED
+    assert thing.shown(B, "b1", OLD).next is Forward.OVER

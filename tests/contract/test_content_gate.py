@@ -70,7 +70,7 @@ def test_a_host_that_cannot_be_read_is_asked_again_and_fails_in_the_end(
         return Shown(Sight.NOTHING, flaw=Flaw.SILENT, text="503")
 
     gated = Gated()
-    monkeypatch.setattr(gated.node, "look", silent)
+    monkeypatch.setattr(gated.node, "look_at_thing", silent)
     said = gated.look()
     assert (said.next, said.text, gated.decision) == (Next.AGAIN, "look 503", None)
     looks = 1

@@ -12,7 +12,7 @@ from tests.contract.test_content_steps import A, Rig, record
 
 
 def test_a_look_that_tells_nothing_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Node, "look", lambda _, kind, thing: kind.shown(thing, Reply(503)))
+    monkeypatch.setattr(Node, "look_at_thing", lambda _, kind, thing: kind.shown(thing, Reply(503)))
     rig = Rig("set", (A, Node("a")), values=["n"])
     assert forward(rig.parts, rig.id, rig.group, rig.action, A, 1).text == "503"
 

@@ -50,7 +50,7 @@ def test_the_outcome_of_the_last_or_of_a_failing_host_decides(create: Driver, wa
     first, second = go(create, A, ways[0]), None
     if first is False:
         assert create.kept().decision is ROLL_BACK, "without waiting for the others"
-        assert create.begin(B, "b1").next is Forward.ABORTED
+        assert create.begin(B, "b1").next is Forward.OVER
     else:
         assert create.kept().decision is None
         second = go(create, B, ways[1])
@@ -209,7 +209,7 @@ class Host(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         return LookAnswer(LookVerdict.SEEN, "GET", self._seen)
 
     def write(
@@ -245,6 +245,6 @@ def test_the_last_step_commits_what_was_there_already(bench: Bench, create: Driv
 
 def test_a_step_that_fails_rolls_back_and_the_others_write_nothing(bench: Bench, create: Driver) -> None:
     assert step(bench, create, A, wrote=Effect.REFUSED) is Next.FAILED
-    assert step(bench, create, B) is Next.ABORTED
+    assert step(bench, create, B) is Next.OVER
     assert create.kept().state is State.ROLLED_BACK or create.kept().pending_hosts == (A,)
-    assert create.begin(B, "late") == Progress(Forward.ABORTED)
+    assert create.begin(B, "late") == Progress(Forward.OVER)

@@ -18,7 +18,7 @@ def test_no_attempt_is_opened_twice(create: Driver) -> None:
     create.begin(A, "a1")
     create.finish(A, "a1", Effect.NOT_APPLIED)
     kept = create.step(A)
-    assert create.begin(A, "a1") == Progress(Forward.ABORTED)
+    assert create.begin(A, "a1") == Progress(Forward.OVER)
     assert create.step(A) == kept
     assert create.counts().open == 0
     assert create.begin(A, "a2") == Progress(Forward.SEND)
@@ -29,16 +29,16 @@ def test_no_attempt_of_the_inverse_is_opened_twice(create: Driver) -> None:
     create.begin_undo(A, "u1")
     create.finish_undo(A, "u1", Effect.REFUSED)
     kept = create.step(A)
-    assert create.begin_undo(A, "u1") is Forward.ABORTED
+    assert create.begin_undo(A, "u1") is Forward.OVER
     assert create.step(A) == kept
 
 
 def test_no_attempt_at_a_thing_is_opened_twice(bench: Bench) -> None:
     thing = Thing(bench).accepted().written(A)
     kept = thing.step(A)
-    assert thing.shown(A, "a1", OLD).next is Forward.ABORTED
+    assert thing.shown(A, "a1", OLD).next is Forward.OVER
     bench.pass_time(LIMITS.send_within + LIMITS.call + LIMITS.settle)
-    assert thing.shown(A, "a1", OLD).next is Forward.ABORTED, "a look of before the write tells nothing of it"
+    assert thing.shown(A, "a1", OLD).next is Forward.OVER, "a look of before the write tells nothing of it"
     assert thing.step(A) == kept
 
 
@@ -47,7 +47,7 @@ def test_no_attempt_to_restore_a_thing_is_opened_twice(bench: Bench) -> None:
     assert thing.restore(A, TARGET).next is Forward.SEND
     thing.wrote(A, "u1", Effect.APPLIED)
     kept = thing.step(A)
-    assert thing.restore(A, TARGET).next is Forward.ABORTED
+    assert thing.restore(A, TARGET).next is Forward.OVER
     assert thing.step(A) == kept
 
 

@@ -66,7 +66,7 @@ def test_after_the_decision_a_verdict_only_closes(
 ) -> None:
     create.begin(A, "a1")
     create.roll_back()
-    assert create.finish(A, "a1", verdict) == Progress(Forward.ABORTED)
+    assert create.finish(A, "a1", verdict) == Progress(Forward.OVER)
     step = create.step(A)
     assert (step.outcome, step.before) == (None, ABSENT)
     assert create.attempt(A, "a1").state is state
@@ -131,11 +131,11 @@ def test_an_answer_that_leaves_no_time_for_another_try_fails_the_step(still: Ben
     assert create.step(C).reason == "POST 503; the deadline leaves no time for another try"
 
 
-def test_an_unknown_attempt_host_or_operation_is_aborted(create: Driver) -> None:
-    assert create.finish(A, "never begun", Effect.APPLIED).next is Forward.ABORTED
-    assert create.finish(HostName("c"), "c1", Effect.APPLIED).next is Forward.ABORTED
+def test_an_unknown_attempt_host_or_operation_is_over(create: Driver) -> None:
+    assert create.finish(A, "never begun", Effect.APPLIED).next is Forward.OVER
+    assert create.finish(HostName("c"), "c1", Effect.APPLIED).next is Forward.OVER
     create.id = OperationId("unknown")
-    assert create.finish(A, "a1", Effect.APPLIED).next is Forward.ABORTED
+    assert create.finish(A, "a1", Effect.APPLIED).next is Forward.OVER
 
 
 def test_the_last_answer_of_a_committed_operation_ends_it(create: Driver) -> None:

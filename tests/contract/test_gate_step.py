@@ -33,7 +33,7 @@ class Node(GroupsAlone):
     wrong: str | None = None
     asked: str | None = None
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         return self.answer
 
     def unwell(self, path: str) -> str | None:
@@ -94,7 +94,7 @@ def test_a_worker_that_does_not_know_the_host_counts_nothing(canary: Driver) -> 
 def test_a_host_that_is_no_part_of_the_operation_is_not_looked_at(canary: Driver) -> None:
     node = Node(GONE)
     parts = replace(looking(canary, node), host=lambda _: node)
-    assert gate(parts, canary.id, HostName("stranger"), 1).next is Next.ABORTED
+    assert gate(parts, canary.id, HostName("stranger"), 1).next is Next.OVER
     assert canary.kept().decision is None
 
 

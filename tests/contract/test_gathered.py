@@ -75,9 +75,9 @@ def bare(steps: Sequence[Step]) -> list[Step]:
         at = Millis(0)
         answered = None if attempt.answered_at is None else at
         closed = None if attempt.closed_at is None else at
-        probed = None if attempt.probed_at is None else at
+        looked = None if attempt.probed_at is None else at
         fixed = replace(attempt, opened_at=at, send_by=at, quiet_at=at)
-        return replace(fixed, answered_at=answered, closed_at=closed, probed_at=probed)
+        return replace(fixed, answered_at=answered, closed_at=closed, probed_at=looked)
 
     return [
         replace(step, due_at=None, attempts=tuple(timeless(each) for each in step.attempts)) for step in steps
@@ -131,7 +131,7 @@ def test_a_whole_rollback_gathered_comes_to_what_it_comes_to_one_by_one(
     pair = Pair(redis_bench, memory)
     group = pair.real.request().group
     pair.both(Driver.begin, [(h, f"{h}1", PRESENT if h == HOSTS[0] else ABSENT) for h in HOSTS[:-1]])
-    pair.both(Driver.missed, [(HOSTS[-1], f"probe {n}") for n in range(2)])
+    pair.both(Driver.missed, [(HOSTS[-1], f"look {n}") for n in range(2)])
     pair.both(Driver.begin, [(h, f"{h}1") for h in (HOSTS[1], HOSTS[-1], HOSTS[-1])])
     verdicts = [
         Effect.APPLIED, Effect.UNSHOWN, Effect.ALREADY, Effect.NOT_APPLIED, Effect.UNKNOWN,

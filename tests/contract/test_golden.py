@@ -59,7 +59,7 @@ class Node(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         seen = Seen(Presence.PRESENT, self.body) if self.body else Seen(Presence.ABSENT)
         return LookAnswer(LookVerdict.SEEN, "GET 200" if self.body else "GET 404", seen)
 

@@ -36,7 +36,7 @@ def called(server: Frames, carry: Carry) -> HostClient:
 def test_http2_is_spoken_where_the_host_offers_it(carry: Carry, speaks: str, times: int) -> None:
     with speaking(context(), NOT_FOUND) as server:
         host = called(server, carry)
-        assert [host.probe(G).probed for _ in range(times)] == [LookVerdict.SEEN] * times
+        assert [host.look_at_group(G).verdict for _ in range(times)] == [LookVerdict.SEEN] * times
         assert server.spoken == [speaks]
 
 
@@ -47,7 +47,7 @@ def test_a_write_that_may_be_sent_again_is_sent_once(turned_away: bytes, kept: b
     with speaking(context(), *([NOT_FOUND] if kept else []), turned_away) as server:
         host = called(server, curl.Loop().carry)
         if kept:
-            assert host.probe(G).probed is LookVerdict.SEEN
+            assert host.look_at_group(G).verdict is LookVerdict.SEEN
         said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 10)
         assert (said.effect, server.asked) == (Effect.UNKNOWN, 1 + kept), said
 
@@ -63,8 +63,8 @@ def test_a_connection_is_kept_though_something_came_that_belongs_to_no_request()
 
     with speaking(context(), NOT_FOUND) as server:
         server.then, host = ping, called(server, curl.Loop().carry)
-        assert host.probe(G).probed is LookVerdict.SEEN
+        assert host.look_at_group(G).verdict is LookVerdict.SEEN
         go.set()
         assert gone.wait(10)
-        assert host.probe(G).probed is LookVerdict.SEEN
+        assert host.look_at_group(G).verdict is LookVerdict.SEEN
         assert server.spoken == ["h2"]

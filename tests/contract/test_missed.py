@@ -13,12 +13,12 @@ def test_misses_in_a_row_make_a_host_unreachable(create: Driver) -> None:
     assert create.kept().reason == "a: GET 503"
 
 
-def test_one_probe_is_counted_once(create: Driver) -> None:
+def test_one_look_is_counted_once(create: Driver) -> None:
     for _ in range(RETRIES + 2):
         assert create.missed(A, "p1") == Progress(Forward.MISSED, misses=1)
 
 
-def test_the_probe_that_failed_the_step_hears_so_again(create: Driver) -> None:
+def test_the_look_that_failed_the_step_hears_so_again(create: Driver) -> None:
     for n in range(RETRIES + 1):
         create.missed(A, f"p{n}")
     kept = create.step(A)
@@ -55,7 +55,7 @@ def test_a_miss_after_the_outcome_or_the_decision_changes_nothing(create: Driver
     assert create.missed(A, "p") == Progress(Forward.DONE, outcome=Outcome.UNCHANGED)
     create.roll_back()
     kept = create.step(B)
-    assert create.missed(B, "p") == Progress(Forward.ABORTED)
+    assert create.missed(B, "p") == Progress(Forward.OVER)
     assert create.step(B) == kept
     create.id = OperationId("unknown")
-    assert create.missed(B, "p") == Progress(Forward.ABORTED)
+    assert create.missed(B, "p") == Progress(Forward.OVER)

@@ -121,11 +121,11 @@ def test_what_another_address_said_counts_for_nothing(create: Driver, fatal: Out
 
 def test_a_forward_step_ends_with_the_decision(create: Driver) -> None:
     create.roll_back()
-    assert create.missed(A, "p1", "unknown here", Miss.UNASKED).next is Forward.ABORTED
+    assert create.missed(A, "p1", "unknown here", Miss.UNASKED).next is Forward.OVER
 
 
-def silent(create: Driver, probe: str) -> Progress:
-    return create.missed(A, probe, "GET answer lost: read timeout", Miss.UNUSABLE)
+def silent(create: Driver, look: str) -> Progress:
+    return create.missed(A, look, "GET answer lost: read timeout", Miss.UNUSABLE)
 
 
 class Host(GroupsAlone):
@@ -139,7 +139,7 @@ class Host(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         if self.seen is not None:
             return LookAnswer(LookVerdict.SEEN, "404", self.seen)
         return LookAnswer(LookVerdict.NO_INFORMATION, "503", retry_after=self.retry_after)
@@ -158,7 +158,7 @@ class Moved(Host):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         return LookAnswer(LookVerdict.NO_INFORMATION, "answer lost: read timeout", flaw=Flaw.SILENT)
 
 
@@ -169,7 +169,7 @@ class Answers(Host):
         super().__init__(None)
         self.flaw = flaw
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         return LookAnswer(LookVerdict.NO_INFORMATION, "what it said", flaw=self.flaw)
 
 

@@ -160,7 +160,7 @@ def test_what_is_suspected_does_not_age_while_an_operation_keeps_the_patrol_away
     bench.pass_time(30)
     before = bench.now() - bench.store.suspicions(GROUP)[A, Presence.PRESENT]
     later = Driver(bench, "two")
-    later.store = bench.limited(patience=patience)
+    later.store = bench.limited(sweep_patience=patience)
     later.accepted().apply(A)
     bench.pass_time(200)
     later.apply(B).commit()
@@ -236,7 +236,7 @@ def test_drift_is_new_once_and_kept_until_it_has_gone(bench: Bench) -> None:
 def test_a_resumed_operation_that_moves_again_is_soon_looked_at(bench: Bench) -> None:
     patience = 20
     create = Driver(bench)
-    create.store = bench.limited(patience=patience)
+    create.store = bench.limited(sweep_patience=patience)
     assert create.accept() is Accepted.ACCEPTED
     for resumed in range(5):
         bench.pass_time(patience * 2**resumed + 1)

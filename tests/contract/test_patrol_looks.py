@@ -32,7 +32,7 @@ class Host(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         if self.shown is None:
             return LookAnswer(LookVerdict.NO_INFORMATION, "connection refused")
         return LookAnswer(LookVerdict.SEEN, "seen", self.shown)
@@ -126,9 +126,9 @@ def test_a_group_is_put_off_before_its_hosts_are_asked(memory: MemoryBench) -> N
     due: list[int] = []
 
     class Late(Host):
-        def probe(self, group: GroupId) -> LookAnswer:
+        def look_at_group(self, group: GroupId) -> LookAnswer:
             due.append(memory.memory.looks[group])
-            return super().probe(group)
+            return super().look_at_group(group)
 
     memory.pass_time(20)
     looked(memory, {A: Late(PRESENT)})
@@ -157,9 +157,9 @@ def test_hosts_that_this_worker_does_not_know_keep_none_from_being_looked_at(mem
 @pytest.mark.usefixtures("ended")
 def test_what_was_seen_while_an_operation_came_in_counts_for_nothing(memory: MemoryBench) -> None:
     class Meanwhile(Host):
-        def probe(self, group: GroupId) -> LookAnswer:
+        def look_at_group(self, group: GroupId) -> LookAnswer:
             Driver(memory, "two", action=Action.DELETE).accepted((A,))
-            return super().probe(group)
+            return super().look_at_group(group)
 
     memory.pass_time(20)
     assert _told(looked(memory, {A: Meanwhile(ABSENT)})).startswith("nothing is known")

@@ -130,7 +130,7 @@ class HoldingNothing(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         return LookAnswer(LookVerdict.SEEN, "404", ABSENT)
 
     def write(

@@ -48,7 +48,7 @@ class Host(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         if self.broken:
             raise UnicodeDecodeError("utf-8", SECRET.encode(), 0, 1, SECRET)
         return LookAnswer(LookVerdict.SEEN, "404", ABSENT)

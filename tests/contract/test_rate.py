@@ -59,7 +59,7 @@ def test_a_place_is_kept_for_whoever_waits_for_its_moment(still: Bench) -> None:
     assert begins(one) is Forward.SEND
     ends(one)
     assert [begins(two), begins(three)] == [Forward.BUSY, Forward.BUSY]
-    still.pass_time(LIMITS.patience + 5_000)
+    still.pass_time(LIMITS.sweep_patience + 5_000)
     assert begins(three) is Forward.BUSY, "the time that two had to wait is not taken from it"
     still.pass_time(5_000)
     assert begins(three) is Forward.SEND

@@ -31,7 +31,7 @@ def test_a_clean_undo_restores_its_host(rolling: Driver, verdict: Effect) -> Non
     assert rolling.step(A).undo is Undo.RESTORED
     assert rolling.kept().pending_hosts == (B,)
     assert rolling.finish_undo(A, "u1", verdict) is True, "so a repetition hears the same"
-    assert rolling.begin_undo(A, "u2") is Forward.ABORTED
+    assert rolling.begin_undo(A, "u2") is Forward.OVER
 
 
 @pytest.mark.parametrize("verdict", [Effect.REFUSED, Effect.NOT_APPLIED])
@@ -90,17 +90,17 @@ def test_fields_that_a_host_would_not_take_back_are_kept(bench: Bench) -> None:
 
 def test_nothing_is_undone_before_the_decision_or_after_the_end(create: Driver) -> None:
     create.apply(A)
-    assert create.begin_undo(A, "u1") is Forward.ABORTED
+    assert create.begin_undo(A, "u1") is Forward.OVER
     create.roll_back()
-    assert create.begin_undo(B, "u1") is Forward.ABORTED, "b was never touched"
+    assert create.begin_undo(B, "u1") is Forward.OVER, "b was never touched"
     create.undo(A)
-    assert create.begin_undo(A, "u2") is Forward.ABORTED
+    assert create.begin_undo(A, "u2") is Forward.OVER
     assert create.finish_undo(B, "never begun", Effect.APPLIED) is False
 
 
 def test_nothing_of_a_commit_is_undone(create: Driver) -> None:
     create.apply(A, B).commit()
-    assert create.begin_undo(A, "u1") is Forward.ABORTED
+    assert create.begin_undo(A, "u1") is Forward.OVER
 
 
 def test_another_url_for_the_host_undoes_nothing(rolling: Driver) -> None:
@@ -112,7 +112,7 @@ def test_another_url_for_the_host_undoes_nothing(rolling: Driver) -> None:
 def test_an_unknown_operation_has_nothing_to_undo(rolling: Driver) -> None:
     rolling.id = OperationId("unknown")
     keys = rolling.bench.key_names()
-    assert rolling.begin_undo(A, "u1") is Forward.ABORTED
+    assert rolling.begin_undo(A, "u1") is Forward.OVER
     assert rolling.finish_undo(A, "u1", Effect.APPLIED) is False
     assert rolling.bench.key_names() == keys
 

@@ -36,7 +36,7 @@ class Host(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         shown = self.shown.pop(0) if len(self.shown) > 1 else self.shown[0]
         if shown is None:
             return LookAnswer(LookVerdict.NO_INFORMATION, "503")
@@ -131,7 +131,7 @@ def test_where_nothing_is_to_be_undone_no_host_is_asked(memory: MemoryBench) -> 
     assert rollback(asked, driver.id, B, 1) == NOTHING_TO_UNDO
     assert settle(asked, driver.id, A, 1) == SETTLED, "nothing is open there"
     for run in (rollback, settle):
-        assert run(asked, OperationId("unknown"), A, 1) == StepResult(Next.ABORTED, NO_RECORD)
+        assert run(asked, OperationId("unknown"), A, 1) == StepResult(Next.OVER, NO_RECORD)
 
 
 def test_what_is_open_after_the_decision_is_settled_by_two_looks(memory: MemoryBench) -> None:

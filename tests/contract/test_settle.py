@@ -126,8 +126,8 @@ def test_the_first_look_is_sent_when_the_attempt_is_quiet_and_not_a_millisecond_
     exact.bench.pass_time(600_000)
     sent = Millis(exact.attempt(A, "a1").quiet_at - early)
     exact.look(A, ABSENT, sent_at=sent)
-    probed = exact.bench.now() if counts else None
-    assert exact.attempt(A, "a1").probed_at == probed, "the first look counts from when it was answered"
+    looked = exact.bench.now() if counts else None
+    assert exact.attempt(A, "a1").probed_at == looked, "the first look counts from when it was answered"
 
 
 @pytest.mark.parametrize(("early", "state"), [(1, AttemptState.OPEN), (0, AttemptState.SETTLED)])

@@ -29,7 +29,7 @@ class Host(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         return LookAnswer(LookVerdict.SEEN, "404", ABSENT)
 
     def write(
@@ -44,7 +44,7 @@ class SilentHost(Host):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         return LookAnswer(LookVerdict.NO_INFORMATION, WHY, flaw=Flaw.SILENT)
 
 
@@ -106,7 +106,7 @@ def test_settling_asks_all_the_same(create: Driver, parts: StepContext) -> None:
 class ChangedHost(Host):
     """One that holds what is to be undone."""
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         return LookAnswer(LookVerdict.SEEN, "200", PRESENT)
 
 

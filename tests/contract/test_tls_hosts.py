@@ -71,7 +71,7 @@ def test_a_certificate_of_the_authority_is_trusted_and_one_connection_serves(
     server: Server, authority: Authority, carrier: str
 ) -> None:
     host = client(server, str(authority.file))
-    assert host.probe(G).probed is LookVerdict.SEEN
+    assert host.look_at_group(G).verdict is LookVerdict.SEEN
     assert write(host) is Effect.APPLIED
     assert server.accepted == (1 if carrier == "libcurl" else 2)
 
@@ -96,11 +96,11 @@ def test_a_connection_is_kept_until_an_answer_comes_that_nobody_asked_for(
         running.then = then
         host = client(running, str(authority.file))
         for _ in range(5):
-            assert host.probe(G).presence is Presence.ABSENT
+            assert host.look_at_group(G).presence is Presence.ABSENT
         assert running.accepted == (1 if carrier == "libcurl" else 5)
         go.set()
         assert carrier == "requests" or gone.wait(10)
-        assert host.probe(G).presence is Presence.ABSENT
+        assert host.look_at_group(G).presence is Presence.ABSENT
         assert running.accepted == (2 if carrier == "libcurl" else 6)
 
 
@@ -112,7 +112,7 @@ def test_a_certificate_of_a_stranger_is_not(server: Server, tmp_path: Path, stra
         Effect.NOT_APPLIED,
         "not sent: TLS error: its certificate is of an authority that is not trusted",
     )
-    assert host.probe(G).probed is LookVerdict.NO_INFORMATION
+    assert host.look_at_group(G).verdict is LookVerdict.NO_INFORMATION
 
 
 def test_without_verification_any_certificate_does(server: Server) -> None:
@@ -125,11 +125,11 @@ def test_an_authority_that_was_replaced_is_read_again(
     file = tmp_path / "ca.pem"
     shutil.copy(Authority(tmp_path / "old").file, file)
     host = client(server, str(file))
-    assert host.probe(G).text == f"not sent: {UNTRUSTED}"
+    assert host.look_at_group(G).text == f"not sent: {UNTRUSTED}"
     fresh = tmp_path / "fresh.pem"
     shutil.copy(authority.file, fresh)
     fresh.replace(file)
-    assert host.probe(G).probed is LookVerdict.SEEN
+    assert host.look_at_group(G).verdict is LookVerdict.SEEN
 
 
 def test_a_certificate_of_ours_is_shown_and_read_again_when_it_is_replaced(
@@ -146,8 +146,8 @@ def test_a_certificate_of_ours_is_shown_and_read_again_when_it_is_replaced(
         without = Host(HostName("node1"), url, verify=str(authority.file))
         host = called(replace(without, cert=(str(cert), str(key))))
 
-        assert called(without).probe(G).probed is LookVerdict.NO_INFORMATION
-        assert host.probe(G).text.startswith("not sent: ")  # no such file
+        assert called(without).look_at_group(G).verdict is LookVerdict.NO_INFORMATION
+        assert host.look_at_group(G).text.startswith("not sent: ")  # no such file
         for signed, taken in (
             (Authority(tmp_path / "stranger").sign("me", "DNS:me"), False),
             (authority.sign("me", "DNS:me"), True),
@@ -155,14 +155,14 @@ def test_a_certificate_of_ours_is_shown_and_read_again_when_it_is_replaced(
             for old, new in ((signed.certificate, cert), (signed.key, key)):
                 shutil.copy(old, tmp_path / "fresh")
                 (tmp_path / "fresh").replace(new)
-            assert (host.probe(G).probed is LookVerdict.SEEN) is taken
+            assert (host.look_at_group(G).verdict is LookVerdict.SEEN) is taken
         shutil.copy(own.key, key)
         if carrier == "libcurl":
             monkeypatch.setattr(
                 sys.modules[__name__], "carry", curl.Loop().carry
             )  # without a kept connection
             said = "not sent: TLS error: its cert_file and key_file do not belong together"
-            assert called(host.host).probe(G).text == said
+            assert called(host.host).look_at_group(G).text == said
 
 
 @pytest.mark.parametrize("closes", [False, True], ids=["kept", "closed"])
@@ -184,7 +184,7 @@ def test_a_certificate_of_ours_that_was_replaced_is_not_shown_again(
             for old, new in ((signed.certificate, cert), (signed.key, key)):
                 shutil.copy(old, tmp_path / "fresh")
                 (tmp_path / "fresh").replace(new)
-            assert [host.probe(G).probed for _ in range(2)] == [LookVerdict.SEEN] * 2
+            assert [host.look_at_group(G).verdict for _ in range(2)] == [LookVerdict.SEEN] * 2
         assert running.shown == ["first", "first", "second", "second"]
         assert running.accepted == (2 if carrier == "libcurl" and not closes else 4)
 
@@ -196,22 +196,22 @@ def test_a_host_is_asked_for_the_name_that_its_entry_gives(
     server.socket.context.sni_callback = lambda _, name, __: asked.append(name)  # type: ignore[attr-defined]
     named = replace(client(server, str(authority.file)).host, url=f"https://127.0.0.1:{server.server_port}")
     host = called(replace(named, server_name="localhost"))
-    assert host.probe(G).probed is LookVerdict.SEEN
+    assert host.look_at_group(G).verdict is LookVerdict.SEEN
     assert write(host) is Effect.APPLIED
     assert set(asked) == {"localhost"}
     assert server.accepted == (1 if carrier == "libcurl" else 2)
     other = called(replace(named, server_name="other.example"))
-    assert other.probe(G).text == "not sent: TLS error: its certificate is for another name"
+    assert other.look_at_group(G).text == "not sent: TLS error: its certificate is for another name"
     assert server.heads[-1] == f"127.0.0.1:{server.server_port}", "Host stays that of the URL"
 
 
 def test_the_reason_is_named(server: Server, authority: Authority, tmp_path: Path) -> None:
     port = server.server_port
     other = called(Host(HostName("n"), f"https://127.0.0.1:{port}", verify=str(authority.file)))
-    assert other.probe(G).text == "not sent: TLS error: its certificate is for another name"
-    assert client(server, str(tmp_path / "gone.pem")).probe(G).probed is LookVerdict.NO_INFORMATION
+    assert other.look_at_group(G).text == "not sent: TLS error: its certificate is for another name"
+    assert client(server, str(tmp_path / "gone.pem")).look_at_group(G).verdict is LookVerdict.NO_INFORMATION
     with served() as plain:
-        said = client(plain, str(authority.file)).probe(G).text
+        said = client(plain, str(authority.file)).look_at_group(G).text
     assert said == "not sent: TLS error: it does not speak TLS there"
 
 
@@ -258,7 +258,7 @@ def test_a_version_that_both_speak_is_missing(authority: Authority) -> None:
     context.maximum_version = ssl.TLSVersion.TLSv1_1
     context.set_ciphers("DEFAULT:@SECLEVEL=0")
     with served(context) as running:
-        said = client(running, str(authority.file)).probe(G).text
+        said = client(running, str(authority.file)).look_at_group(G).text
     assert said == "not sent: TLS error: no version of TLS that both speak"
 
 

@@ -30,7 +30,7 @@ from tests.contract.waves import CAREFUL, DEADLINE, THREE, TWO, accepted, gate, 
 def test_nothing_is_recorded_of_a_host_whose_wave_is_not_open(canary: Driver) -> None:
     assert canary.begin(B, "b1").next is Forward.NOT_OPEN
     assert canary.begin(B, "b1", PRESENT).next is Forward.NOT_OPEN
-    assert canary.missed(B, "probe", miss=Miss.UNUSABLE).next is Forward.NOT_OPEN
+    assert canary.missed(B, "look", miss=Miss.UNUSABLE).next is Forward.NOT_OPEN
     assert canary.store.postpone(canary.id, B, 5, "why", AttemptId("x")) == 0
     step = canary.step(B)
     assert (step.before, step.outcome, step.reason, step.misses, step.attempts) == (None, None, None, 0, ())
@@ -65,7 +65,7 @@ def test_a_failure_in_a_late_wave_undoes_the_early_ones(bench: Bench) -> None:
     driver.finish(B, "b1", Effect.REFUSED)
     assert driver.kept().decision is Decision.ROLL_BACK
     assert set(driver.claim()) == {A, B}
-    assert driver.begin(C, "c1").next is Forward.ABORTED
+    assert driver.begin(C, "c1").next is Forward.OVER
     driver.undo(A)
     driver.look(B, ABSENT)
     assert driver.kept().state is State.ROLLED_BACK
@@ -76,7 +76,7 @@ def test_no_wave_opens_after_a_cancel(canary: Driver) -> None:
     assert canary.store.cancel(canary.id, "why") is None
     canary.apply(A)
     assert rollout(canary).wave == 1
-    assert canary.begin(B, "b1").next is Forward.ABORTED
+    assert canary.begin(B, "b1").next is Forward.OVER
 
 
 def test_calls_of_both_waves_that_are_served_together_are_served_one_by_one(bench: Bench) -> None:

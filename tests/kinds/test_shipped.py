@@ -70,14 +70,14 @@ def test_a_zone_comes_back_with_its_records_after_a_delete(powerdns: list[Server
     zone = {"name": "kept.example.", "kind": "Native", "nameservers": [], "rrsets": [rrset]}
     assert server.ask("POST", "/api/v1/servers/localhost/zones", json=zone).status_code == 201
     host, thing = server.client(), kind.parse("powerdns-zone/Kept.example")
-    before = host.look(kind, thing).content
+    before = host.look_at_thing(kind, thing).content
     assert before is not None
     deleted = kind.request("delete", thing)
     assert host.send(kind, "delete", thing, deleted, ATTEMPT, math.inf).effect is Effect.APPLIED
-    assert host.look(kind, thing).sight is Sight.ABSENT
+    assert host.look_at_thing(kind, thing).sight is Sight.ABSENT
     back = kind.request("create", thing, content=before, kept=before.kept)
     assert host.send(kind, "create", thing, back, ATTEMPT, math.inf).effect is Effect.APPLIED
-    shown = host.look(kind, thing).content
+    shown = host.look_at_thing(kind, thing).content
     assert relation(kind, before, None, shown, inverse="create") is Relation.BEFORE
     served = server.ask("GET", "/api/v1/servers/localhost/zones/kept.example.").json()["rrsets"]
     assert "192.0.2.7" in str(served)
@@ -86,14 +86,14 @@ def test_a_zone_comes_back_with_its_records_after_a_delete(powerdns: list[Server
 def test_a_wrong_server_id_or_key_of_powerdns_is_no_absence(powerdns: list[Server], tmp_path: Path) -> None:
     server, kind = powerdns[2], kinds_of().find("powerdns-zone")
     thing = kind.parse("powerdns-zone/nowhere.example")
-    assert server.client().look(kind, thing).sight is Sight.ABSENT
+    assert server.client().look_at_thing(kind, thing).sight is Sight.ABSENT
     (tmp_path / "key").write_text("not-the-key")
     wrong = HostClient(
         replace(server.host, auth=Auth(str(tmp_path / "key"), "X-API-Key")), Settings(), exchange
     )
-    assert wrong.look(kind, thing).flaw is Flaw.MISCONFIGURED
+    assert wrong.look_at_thing(kind, thing).flaw is Flaw.MISCONFIGURED
     elsewhere = HostClient(replace(server.host, url=f"{server.url}/elsewhere"), Settings(), exchange)
-    shown = elsewhere.look(kind, thing)
+    shown = elsewhere.look_at_thing(kind, thing)
     assert (shown.sight, "its witness said 404" in shown.text) == (Sight.NOTHING, True)
 
 
@@ -129,7 +129,7 @@ def test_the_old_password_of_a_user_logs_in_after_an_undo(rabbitmq: list[Server]
     def logs_in(password: str) -> bool:
         return requests.get(f"{server.url}/api/whoami", auth=("bob", password), timeout=PATIENCE).ok
 
-    before = host.look(kind, thing).content
+    before = host.look_at_thing(kind, thing).content
     assert before is not None
     assert logs_in("old-password")
     for wish, secret, works in (
@@ -139,10 +139,10 @@ def test_the_old_password_of_a_user_logs_in_after_an_undo(rabbitmq: list[Server]
         asked = kind.request("update", thing, content=kind.target(wish), kept=before.kept, secret=secret)
         assert host.send(kind, "update", thing, asked, ATTEMPT, math.inf).effect is Effect.APPLIED
         assert logs_in(works)
-    changed = host.look(kind, thing).content
+    changed = host.look_at_thing(kind, thing).content
     assert relation(kind, before, kind.target({"tags": []}), changed, inverse="update") is Relation.FOREIGN
     undo = kind.request("update", thing, content=before, kept=before.kept)
     assert host.send(kind, "update", thing, undo, ATTEMPT, math.inf).effect is Effect.APPLIED
-    assert same(before, host.look(kind, thing).content, tuple(kind.kept_for("update")))
+    assert same(before, host.look_at_thing(kind, thing).content, tuple(kind.kept_for("update")))
     assert logs_in("old-password")
     assert not logs_in("new-password")

@@ -48,7 +48,7 @@ def begin(spot: Spot, worker: Write) -> Iterator[Local]:
     """`begin`: records what the look showed, and says what is to be done."""
     gone, step, rules, shown = spot.without(worker), spot.step, spot.rules, worker.saw
     if not spot.forward:
-        yield gone.then("begin -> ABORTED")
+        yield gone.then("begin -> OVER")
         return
     if step.before is None or (not step.landed and rules.before_until_landed):
         step = step._replace(before=shown)  # nothing of ours can have made it
@@ -190,7 +190,7 @@ def undo(spot: Spot, worker: Write) -> Iterator[Local]:
     """`settle`, then `begin_undo`: what a look shows proves the restore, or is to be undone."""
     gone, step, rules, shown = spot.without(worker), spot.step, spot.rules, worker.saw
     if not spot.rolling_back:
-        yield gone.then("aborted")
+        yield gone.then("over")
         return
     quiet = worker.clean and not step.open
     changed = shown != step.over or not rules.undo_is_seen_to_change

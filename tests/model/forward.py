@@ -9,7 +9,7 @@ from tests.model.settle import open_numbers
 from tests.model.state import EARLY, At, Attempt, Decision, Outcome, Step, Worker
 
 
-def probe(here: Here) -> Iterator[Local]:
+def look(here: Here) -> Iterator[Local]:
     """GET(h): a delivered message starts a worker, which looks before it does anything."""
     blind = (
         not here.rules.begin_checks_decision
@@ -37,7 +37,7 @@ def begin(here: Here, worker: Worker) -> Iterator[Local]:
     gone, step, rules = here.without_worker(worker), here.step, here.rules
     allowed = here.forward_open or (not rules.begin_checks_decision and here.running)
     if not allowed:
-        yield gone.then("begin -> ABORTED or DONE: writes nothing")
+        yield gone.then("begin -> OVER or DONE: writes nothing")
         return
     if not here.wave_open and rules.begin_checks_wave:
         if not rules.before_needs_an_open_wave and step.before is None:

@@ -69,7 +69,7 @@ class Lockstep:
         for op in range(len(self.rules.actions)):
             here = Here(self.rules, shared, host, op)
             if room.worker:
-                yield from forward.probe(here)
+                yield from forward.look(here)
                 yield from rollback.begin_undo(here)
                 yield from rollback.verify(here)
                 yield from waves.gate(here)

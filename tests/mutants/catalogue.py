@@ -71,7 +71,7 @@ MUTANTS = (
         ("after.py", " and kept.clean and not step.open_attempts():", ":"),
     ),
     mutant(
-        "`before` is probed again when a step is delivered again",
+        "`before` is looked up again when a step is delivered again",
         ("begin.lua", "if not step.before then --", "if true then --"),
         (
             "store.py",
@@ -81,12 +81,12 @@ MUTANTS = (
     ),
     mutant(
         "attempts are opened after the decision",
-        ("begin.lua", "if no then", "if no and (op.ended or no[1] ~= 'aborted') then"),
+        ("begin.lua", "if no then", "if no and (op.ended or no[1] ~= 'over') then"),
         (
             "store.py",
             "if no is not None:\n            return no\n        if attempt",
             (
-                "if no is not None and (record.ended or no.next is not Forward.ABORTED):\n"
+                "if no is not None and (record.ended or no.next is not Forward.OVER):\n"
                 "            return no\n"
                 "        if attempt"
             ),
@@ -101,7 +101,7 @@ MUTANTS = (
         ),
         (
             "store.py",
-            "            return SEND if step.attempts[attempt].is_open else ABORTED\n",
+            "            return SEND if step.attempts[attempt].is_open else OVER\n",
             "            if step.attempts[attempt].is_open:\n                return SEND\n",
         ),
     ),
@@ -172,7 +172,7 @@ MUTANTS = (
     ),
     mutant(
         "a step that is delivered again writes although it is done",
-        ("worker/steps/apply.py", "if begun.next is not Forward.SEND:", "if begun.next is Forward.ABORTED:"),
+        ("worker/steps/apply.py", "if begun.next is not Forward.SEND:", "if begun.next is Forward.OVER:"),
     ),
     mutant(
         "a write leaves although its time to be sent has passed",

@@ -146,7 +146,7 @@ WRITE = tables(
     (Fate.CRASH_LATE, 1),
     (Fate.RESET_AFTER, 1),
 )
-PROBE = tables(
+LOOK = tables(
     [
         *SLOW,
         (Fate.CRASH, 1),

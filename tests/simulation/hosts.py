@@ -32,7 +32,7 @@ TOO_LATE = transport.came(transport.TOO_LATE)
 BODY = b'{"groupId": "g", "colour": "red"}'
 ODD = b"<html>welcome</html>"
 LONG = transport.Way(pycurl.E_WRITE_ERROR, status=200, body=b"x" * (transport.MOST + 1))
-PROBED = {True: classify_look(GROUP, answer(200, BODY)), False: classify_look(GROUP, answer(404))}
+SHOWN = {True: classify_look(GROUP, answer(200, BODY)), False: classify_look(GROUP, answer(404))}
 SILENT = tuple(classify_look(GROUP, said) for said in LOST)
 UNSEEN = {
     Fate.ERROR: (classify_look(GROUP, answer(500)),),
@@ -139,14 +139,14 @@ class HostPort(GroupsAlone):
         self._elsewhere = elsewhere
         self.fingerprint = "another url" if elsewhere else host.url
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         run, host, world = self._run, self._host, self._run.world
-        fate, delay = run.draw(world.probe)
+        fate, delay = run.draw(world.looks)
         if fate is Fate.STOPPING:
             raise StopOrdered
         run.sleep(delay)
         if host.down:
-            return self._dead_probe()
+            return self._dead_look()
         if fate is Fate.OK:
             seen = host.holds is not self._elsewhere  # another node shows the opposite
             run.sleep(delay)
@@ -154,15 +154,15 @@ class HostPort(GroupsAlone):
                 run.log("GET", host.name, 200 if seen else 404)
             if run.message.kind == "patrol":
                 host.ledger.patrol_saw(run, host)
-            return PROBED[seen]
+            return SHOWN[seen]
         if fate is Fate.TIMEOUT:
             run.sleep(READ_TIMEOUT)
         if fate is Fate.OVERSIZED and not host.holds and not self._elsewhere:
-            return PROBED[False]
+            return SHOWN[False]
         run.log("GET", host.name, fate.name)
         return self._one_of(UNSEEN[fate])
 
-    def _dead_probe(self) -> LookAnswer:
+    def _dead_look(self) -> LookAnswer:
         run, host = self._run, self._host
         run.met_down(host)
         run.sleep(READ_TIMEOUT if host.hangs else 1)

@@ -57,13 +57,13 @@ class WildNode(Node):
         for _, request in due:
             super().answer(request)
 
-    def look(self, kind: Kind, thing: Id) -> Shown:
+    def look_at_thing(self, kind: Kind, thing: Id) -> Shown:
         self.between()
         self.land()
         if self.wild and self.chance.random() < 0.1:
             return kind.shown(thing, NoReply(Trouble.LOST, "read timeout"))
         self.looked[self.depth()] = self.holds
-        return super().look(kind, thing)
+        return super().look_at_thing(kind, thing)
 
     def send(self, *asked: Any) -> WriteAnswer:
         knows = self.looked.get(self.depth())

@@ -69,7 +69,7 @@ class World:
             kind[0] for kind in (faults.STORE, faults.CLOCK, faults.MESSAGE, faults.SWEEP)
         )
         self.write: Sequence[Draw] = faults.WRITE[0]
-        self.probe: Sequence[Draw] = faults.PROBE[0]
+        self.looks: Sequence[Draw] = faults.LOOK[0]
         self.look: Callable[[], object] | None = None
         """Told after everything that happens."""
         self._heap: list[tuple[int, int, Callable[[], object]]] = []
@@ -82,19 +82,19 @@ class World:
         self.store = faults.STORE[USUAL[choose(8)]]
         self.clock = faults.CLOCK[USUAL[choose(8)]]
         self.write = faults.WRITE[WRITES[choose(8)]]
-        self.probe = faults.PROBE[USUAL[choose(8)]]
+        self.looks = faults.LOOK[USUAL[choose(8)]]
         self.message = faults.MESSAGE[USUAL[choose(8)]]
         self.sweep = faults.SWEEP[USUAL[choose(8)]]
 
     def crawl(self) -> None:
         """Let calls to hosts take as long as they may, and some writes land late."""
-        self.probe, self.write = faults.CRAWLING, faults.LANDING
+        self.looks, self.write = faults.CRAWLING, faults.LANDING
 
     def heal(self) -> None:
         """From here on nothing goes wrong any more."""
         self.log("all faults are over")
         self.store, self.clock = faults.STORE[0], faults.CLOCK[0]
-        self.write, self.probe = faults.WRITE[0], faults.PROBE[0]
+        self.write, self.looks = faults.WRITE[0], faults.LOOK[0]
         self.message, self.sweep = faults.MESSAGE[0], faults.SWEEP[0]
         self.redis_back_at = self.healed_at = self.now
 

@@ -18,7 +18,7 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.ports import LONG_AGO
 from lockstep.worker.operation.transitions import Claim, Forward, Phase, Progress, Refused, Settled
-from tests.twin.limit import ABORTED, SEND
+from tests.twin.limit import OVER, SEND
 from tests.twin.queries import MemoryQueries
 from tests.twin.record import AttemptRecord, Record, StepRecord
 
@@ -40,14 +40,14 @@ class AfterDecision(MemoryQueries):
         """Open an attempt of the inverse."""
         record = self._load(operation)
         if record is None or record.ended or record.decision is not Decision.ROLL_BACK:
-            return ABORTED
+            return OVER
         if host not in record.undo:
-            return ABORTED
+            return OVER
         step = record.steps[host]
         if step.fingerprint != fingerprint:
             return Progress(Forward.ELSEWHERE, fingerprint=step.fingerprint)
         if attempt in step.attempts:
-            return SEND if step.attempts[attempt].is_open else ABORTED
+            return SEND if step.attempts[attempt].is_open else OVER
         age = self.clock() - sent_at
         busy = self._open_attempt(record, host, step, attempt, undo=True, age=age)
         return SEND if busy is None else busy

@@ -23,7 +23,7 @@ from lockstep.worker.operation.model import (
 from lockstep.worker.operation.thing import Digest, Likeness, ThingEnd, ThingLook
 from lockstep.worker.operation.transitions import Forward, Progress, Refused, Request
 from tests.twin.forward import MemoryForward
-from tests.twin.limit import ABORTED, SEND
+from tests.twin.limit import OVER, SEND
 from tests.twin.record import AttemptRecord, Record, StepRecord
 
 STAYS_OPEN = (Effect.UNKNOWN, Effect.MISDIRECTED, Effect.STARTED)
@@ -54,14 +54,14 @@ class MemoryContent(MemoryForward):
         record = self._load(operation)
         step = record.steps.get(host) if record is not None else None
         if record is None or record.content is None or step is None:
-            return ABORTED
+            return OVER
         if (record.action, record.group) != (action, group):
-            return ABORTED
+            return OVER
         no = self._turned_away(record, host, step, fingerprint)
         if no is not None:
             return no
         if attempt in step.attempts:
-            return SEND if step.attempts[attempt].is_open else ABORTED
+            return SEND if step.attempts[attempt].is_open else OVER
         return self._judge_look(record, host, step, look, attempt, needs)
 
     def _judge_look(
@@ -144,7 +144,7 @@ class MemoryContent(MemoryForward):
         record = self._load(operation)
         step = record.steps.get(host) if record is not None else None
         if record is None or record.content is None or step is None or attempt not in step.attempts:
-            return ABORTED
+            return OVER
         kept = step.attempts[attempt]
         kept.answer, kept.answered = answer, self.clock()
         kept.started = kept.started or effect is Effect.STARTED
@@ -184,14 +184,14 @@ class MemoryContent(MemoryForward):
         """Record what a look showed after the decision to roll back; open `attempt` of the inverse (SEND)."""
         record = self._load(operation)
         if record is None or record.content is None or record.ended or host not in record.undo:
-            return ABORTED
+            return OVER
         if record.decision is not Decision.ROLL_BACK:
-            return ABORTED
+            return OVER
         step = record.steps[host]
         if step.fingerprint != fingerprint:
             return Progress(Forward.ELSEWHERE, fingerprint=step.fingerprint)
         if attempt in step.attempts:
-            return SEND if step.attempts[attempt].is_open else ABORTED
+            return SEND if step.attempts[attempt].is_open else OVER
         again = self._close_settled(record, host, step, sent_at)
         age = self.clock() - sent_at
         came = self._judge_restore(record, host, step, look, attempt, open_before, age)

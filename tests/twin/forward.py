@@ -5,7 +5,7 @@ from __future__ import annotations
 from lockstep.worker.operation.errors import Why, told
 from lockstep.worker.operation.model import HostName, Outcome
 from lockstep.worker.operation.transitions import Forward, Progress
-from tests.twin.limit import ABORTED, NOT_OPEN
+from tests.twin.limit import NOT_OPEN, OVER
 from tests.twin.record import SUCCEEDED, Record, StepRecord
 from tests.twin.waves import MemoryWaves
 
@@ -28,7 +28,7 @@ class MemoryForward(MemoryWaves):
         if step.outcome is not None:
             return came_to(host, step)
         if record.decision is not None:
-            return ABORTED
+            return OVER
         if host in record.later:
             return NOT_OPEN
         if step.fingerprint != fingerprint:
@@ -43,7 +43,7 @@ class MemoryForward(MemoryWaves):
         if step.outcome is not None:
             return came_to(host, step)
         if record.decision is not None:
-            return ABORTED
+            return OVER
         return Progress(Forward.OPEN, left=record.deadline_at - self.clock())
 
     def _came_to(

@@ -12,7 +12,7 @@ from lockstep.worker.operation.model import AttemptId, HostName, Millis, Operati
 from lockstep.worker.operation.transitions import Forward, Progress
 from tests.twin.record import Record, StepRecord
 
-ABORTED, NOT_OPEN, SEND = (Progress(each) for each in (Forward.ABORTED, Forward.NOT_OPEN, Forward.SEND))
+OVER, NOT_OPEN, SEND = (Progress(each) for each in (Forward.OVER, Forward.NOT_OPEN, Forward.SEND))
 ALL = HostName("*")
 UNDO_FIRST = 10**14
 Ticket = tuple[bool, HostName, OperationId]
@@ -103,7 +103,7 @@ class MemoryLimits:
                     return
                 del line.places[min(kept, key=lambda each: (line.places[each], name_of(each)))]
             del line.queue[first]
-            line.places[first] = self.clock() + self.limits.patience
+            line.places[first] = self.clock() + self.limits.sweep_patience
             if first != me:
                 self._wake(first, self.clock())
 

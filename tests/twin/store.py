@@ -30,7 +30,7 @@ from lockstep.worker.operation.transitions import (
     Request,
 )
 from tests.twin.content import MemoryContent
-from tests.twin.limit import ABORTED, ALL, SEND
+from tests.twin.limit import ALL, OVER, SEND
 from tests.twin.record import FILLED, WAVED, Record, StepRecord
 
 
@@ -89,7 +89,7 @@ class MemoryStore(MemoryContent):
             progress_at=now,
             target=request.action.target,
             todo={host.name for host in request.hosts},
-            patience=self.limits.patience,
+            patience=self.limits.sweep_patience,
             retries=request.retries,
             repairs=bool(request.repairs),
             owner=request.owner,
@@ -118,17 +118,17 @@ class MemoryStore(MemoryContent):
     ) -> Progress:
         """Record what a GET of the group showed; open `attempt` if a write is needed (SEND).
 
-        ABORTED if the operation is about another action or group.
+        OVER if the operation is about another action or group.
         """
         record = self._load(operation)
         step = record.steps.get(host) if record is not None else None
         if record is None or step is None or (record.action, record.group) != (action, group):
-            return ABORTED
+            return OVER
         no = self._turned_away(record, host, step, fingerprint)
         if no is not None:
             return no
         if attempt in step.attempts:
-            return SEND if step.attempts[attempt].is_open else ABORTED
+            return SEND if step.attempts[attempt].is_open else OVER
         step.misses, step.silent, step.silent_at = 0, 0, None
         if step.before is None:
             step.before = seen.presence
@@ -153,7 +153,7 @@ class MemoryStore(MemoryContent):
         operation: OperationId,
         host: HostName,
         fingerprint: str,
-        probe: AttemptId,
+        look: AttemptId,
         reason: str,
         miss: Miss,
         fatal: Outcome | None = None,
@@ -164,15 +164,15 @@ class MemoryStore(MemoryContent):
         record = self._load(operation)
         step = record.steps.get(host) if record is not None else None
         if record is None or step is None:
-            return ABORTED
+            return OVER
         no = self._turned_away(record, host, step, step.fingerprint if miss is Miss.UNASKED else fingerprint)
         if no is not None:
             return no
         now = self.clock()
         if miss is Miss.UNASKED:
             step.silent_at = None
-        elif step.miss_id != probe:
-            step.miss_id = probe
+        elif step.miss_id != look:
+            step.miss_id = look
             step.misses += 1
             if miss is Miss.ANSWERED:
                 step.silent, step.silent_at = 0, None
@@ -203,7 +203,7 @@ class MemoryStore(MemoryContent):
         record = self._load(operation)
         step = record.steps.get(host) if record is not None else None
         if record is None or step is None or attempt not in step.attempts:
-            return ABORTED
+            return OVER
         if record.content is not None:
             return self._finish_thing(operation, host, attempt, effect, answer, needs)
         first = step.attempts[attempt].is_open

@@ -72,7 +72,7 @@ class Row:
     """An answer, and what it means; `by_requests` where requests reads less than libcurl, or not so."""
 
     say: Say
-    probed: LookVerdict
+    look: LookVerdict
     verdict: Effect
     by_requests: tuple[LookVerdict, Effect] | None = None
     settings: Settings = USUAL
@@ -240,10 +240,10 @@ def meet(server: Answering, name: str, carrier: str) -> Met:
                 eventually(lambda: asked() - before >= number, "it has read them")
             return asked() - before
 
-        answer = host.probe(G)
+        answer = host.look_at_group(G)
         looked = read(row.sent)
         said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
-        return answer.probed, looked, said.effect, read(2 * row.sent), f"{answer.text}; {said.text}"
+        return answer.verdict, looked, said.effect, read(2 * row.sent), f"{answer.text}; {said.text}"
 
 
 @contextmanager

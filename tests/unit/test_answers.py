@@ -48,13 +48,13 @@ def test_an_answer_has_one_meaning_and_the_host_one_request(
     server: Answering, name: str, carrier: str, request: pytest.FixtureRequest
 ) -> None:
     row = ROWS[name]
-    probed, wrote = (row.by_requests if carrier == "requests" else None) or (row.probed, row.verdict)
+    look, wrote = (row.by_requests if carrier == "requests" else None) or (row.look, row.verdict)
     if row.settings is PATIENT:
         found: dict[tuple[str, str], Met] = request.getfixturevalue("slow")
         met = found[name, carrier]
     else:
         met = meet(server, name, carrier)
-    assert met[:4] == (probed, row.sent, wrote, 2 * row.sent), met[4]
+    assert met[:4] == (look, row.sent, wrote, 2 * row.sent), met[4]
 
 
 SHORT = "unreadable: the body is shorter than its Content-Length, or its chunks, say"
@@ -85,8 +85,8 @@ WHY = {
 def test_an_answer_that_cannot_be_read_says_why(server: Answering, name: str, carrier: str) -> None:
     row, path = ROWS[name], name.replace(" ", "_").replace("/", "-")
     host = HostClient(Host(HostName("node1"), f"{server.url}/{path}"), row.settings, CARRIERS[carrier])
-    found = host.probe(G)
-    assert (found.probed, found.text) == (NOTHING, WHY[name][carrier == "requests"])
+    found = host.look_at_group(G)
+    assert (found.verdict, found.text) == (NOTHING, WHY[name][carrier == "requests"])
     assert found.flaw is Flaw.UNREADABLE, "the host lives"
     said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
     assert said.effect is not Effect.NOT_APPLIED
@@ -97,5 +97,7 @@ def test_a_group_is_read_over_ipv6_and_below_a_prefix() -> None:
     rows = {"prefix": KEEP + http()}
     for carry in CARRIERS.values():
         with answering(rows, "::1") as server:
-            found = HostClient(Host(HostName("n"), f"{server.url}/prefix/of/its/own"), USUAL, carry).probe(G)
-            assert (found.probed, server.asked["prefix"]) == (SEEN, 1)
+            found = HostClient(
+                Host(HostName("n"), f"{server.url}/prefix/of/its/own"), USUAL, carry
+            ).look_at_group(G)
+            assert (found.verdict, server.asked["prefix"]) == (SEEN, 1)

@@ -62,7 +62,7 @@ class Node(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         self.asked += 1
         answer = self.answer
         self.meanwhile()
@@ -88,7 +88,7 @@ class Bench:
 
     def look(self, answer: LookAnswer | Exception = SILENT) -> str:
         self.node.answer = answer
-        return self.host.probe(G).text
+        return self.host.look_at_group(G).text
 
     def spare(self) -> None:
         for _ in range(3):
@@ -125,8 +125,8 @@ def test_after_so_many_failures_the_host_is_not_asked(bench: Bench, caplog: pyte
 
 def test_a_spared_look_is_a_look_without_information(bench: Bench) -> None:
     bench.spare()
-    answer = bench.host.probe(G)
-    assert (answer.probed, answer.seen, answer.retry_after) == (LookVerdict.NO_INFORMATION, None, None)
+    answer = bench.host.look_at_group(G)
+    assert (answer.verdict, answer.seen, answer.retry_after) == (LookVerdict.NO_INFORMATION, None, None)
 
 
 def test_any_answer_in_between_starts_the_count_anew(bench: Bench) -> None:
@@ -141,7 +141,7 @@ def test_other_hosts_are_asked_as_ever(bench: Bench) -> None:
     bench.spare()
     other = BreakerHost(bench.node, OTHER, bench.breaker)
     bench.node.answer = ABSENT
-    assert other.probe(G).text == "404"
+    assert other.look_at_group(G).text == "404"
 
 
 def test_a_write_is_sent_in_any_case(bench: Bench) -> None:
@@ -153,7 +153,7 @@ def test_one_look_finds_out_whether_it_answers_again(bench: Bench) -> None:
     bench.spare()
     bench.now += 30
     others: list[str] = []
-    bench.node.meanwhile = lambda: others.append(bench.host.probe(G).text) if not others else None
+    bench.node.meanwhile = lambda: others.append(bench.host.look_at_group(G).text) if not others else None
     assert bench.look(ABSENT) == "404"
     (other,) = others
     assert other == (
@@ -219,11 +219,11 @@ def test_a_redis_that_is_away_is_not_asked_for_host_after_host(bench: Bench) -> 
     """Steps of a slice take turns: each would hold up the others for as long as Redis is waited for."""
     bench.told.away = True
     for name in "abc":
-        BreakerHost(Node(), HostName(name), bench.breaker).probe(G)
+        BreakerHost(Node(), HostName(name), bench.breaker).look_at_group(G)
     assert bench.told.said == [("left", "a")]
     bench.told.away = False
     bench.now += ALONE
-    BreakerHost(Node(), HostName("d"), bench.breaker).probe(G)
+    BreakerHost(Node(), HostName("d"), bench.breaker).look_at_group(G)
     assert bench.told.said == [("left", "a"), ("left", "d")]
 
 
@@ -240,9 +240,9 @@ def test_many_threads_send_one_look_to_find_out(bench: Bench) -> None:
     bench.node.answer = ABSENT
     before = bench.node.asked
     with ThreadPoolExecutor(16) as pool:
-        first = pool.submit(bench.host.probe, G)
+        first = pool.submit(bench.host.look_at_group, G)
         assert begun.wait(PATIENCE)
-        others = [pool.submit(bench.host.probe, G).result(PATIENCE).text for _ in range(15)]
+        others = [pool.submit(bench.host.look_at_group, G).result(PATIENCE).text for _ in range(15)]
         go.set()
         assert first.result(PATIENCE).text == "404"
     assert bench.node.asked == before + 1

@@ -78,23 +78,23 @@ def thread() -> Iterator[ThreadPoolExecutor]:
 
 def test_a_child_has_connections_of_its_own(node: Slow) -> None:
     host = client(node.url)
-    assert host.probe(G).seen
+    assert host.look_at_group(G).seen
     for child in range(1, 3):
-        assert in_child(lambda: host.probe(G).seen is not None)
+        assert in_child(lambda: host.look_at_group(G).seen is not None)
         assert node.accepted == 1 + child
-    assert host.probe(G).seen
+    assert host.look_at_group(G).seen
     assert node.accepted == 3
 
 
 def test_a_child_leaves_the_calls_of_its_parent_alone(node: Slow, thread: ThreadPoolExecutor) -> None:
     host = client(node.url, call_timeout=1.5, connect_timeout=1, read_timeout=1.5)
     node.go.clear()
-    call = thread.submit(host.probe, G)
+    call = thread.submit(host.look_at_group, G)
     eventually(lambda: node.asked == 1, "the parent's call is under way")
 
     def call_until_its_time_is_over() -> bool:
         ours = client(node.url)
-        node_is_there = ours.probe(G).seen is not None
+        node_is_there = ours.look_at_group(G).seen is not None
         threading.Event().wait(2)  # beyond the end of the parent's call
         return node_is_there
 
@@ -102,7 +102,7 @@ def test_a_child_leaves_the_calls_of_its_parent_alone(node: Slow, thread: Thread
     node.go.set()
     assert call.result().seen
     assert child.result()
-    assert thread.submit(host.probe, G).result().seen
+    assert thread.submit(host.look_at_group, G).result().seen
     assert node.accepted == 2, "the parent's connection was shut down"
 
 
@@ -118,10 +118,10 @@ def held(thread: ThreadPoolExecutor, lock: threading.Lock) -> Iterator[None]:
 
 def test_a_child_calls_though_the_loop_was_locked(node: Slow, thread: ThreadPoolExecutor) -> None:
     host = client(node.url)
-    assert host.probe(G).seen
+    assert host.look_at_group(G).seen
     loop: Any = curl.exchange.__self__  # type: ignore[attr-defined]
     with held(thread, loop._making):
-        assert in_child(lambda: host.probe(G).seen is not None)
+        assert in_child(lambda: host.look_at_group(G).seen is not None)
 
 
 def test_a_child_learns_secrets_though_a_thread_was_learning_one(thread: ThreadPoolExecutor) -> None:

@@ -97,11 +97,11 @@ def test_retry_after_is_read_in_seconds(web: Web, status: int, header: str, seco
     web.add("GET", f"{GROUPS}g/", status=status, headers={"Retry-After": header})
     answer = write(client())
     assert (answer.effect, answer.retry_after) == (Effect.UNKNOWN, seconds)
-    assert client().probe(G).retry_after == seconds
+    assert client().look_at_group(G).retry_after == seconds
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "probed", "seen"),
+    ("status", "body", "look", "seen"),
     [
         (200, BODY, LookVerdict.SEEN, Seen(Presence.PRESENT, BODY)),
         (404, "", LookVerdict.SEEN, Seen(Presence.ABSENT)),
@@ -117,11 +117,11 @@ def test_retry_after_is_read_in_seconds(web: Web, status: int, header: str, seco
     ],
 )
 def test_a_probe_means_what_its_answer_means(
-    web: Web, status: int, body: str, probed: LookVerdict, seen: Seen | None
+    web: Web, status: int, body: str, look: LookVerdict, seen: Seen | None
 ) -> None:
     web.add("GET", f"{GROUPS}g/", status=status, body=body, headers={"Location": "http://elsewhere/"})
-    answer = client().probe(G)
-    assert (answer.probed, answer.seen) == (probed, seen)
+    answer = client().look_at_group(G)
+    assert (answer.verdict, answer.seen) == (look, seen)
 
 
 @pytest.mark.parametrize("action", Action)
@@ -143,7 +143,7 @@ def test_a_restored_group_is_sent_as_it_was(web: Web) -> None:
 
 def test_a_redirect_is_not_followed(web: Web) -> None:
     web.add("GET", f"{GROUPS}g/", status=302, headers={"Location": f"{GROUPS}g/"})
-    client().probe(G)
+    client().look_at_group(G)
     assert len(web.calls) == 1
 
 
@@ -153,7 +153,7 @@ def test_the_token_is_read_for_each_call(web: Web, tmp_path: Path) -> None:
     web.add("GET", f"{GROUPS}g/", status=404)
     for token in ("first", "second"):
         file.write_text(f"{token}\n")
-        host.probe(G)
+        host.look_at_group(G)
     sent = [call.request.headers["Authorization"] for call in web.calls]
     assert sent == ["Bearer first", "Bearer second"]
 
@@ -164,13 +164,13 @@ def test_without_its_token_nothing_is_sent(tmp_path: Path) -> None:
     assert answer.effect is Effect.NOT_APPLIED
     assert "node1" in answer.text
     assert str(tmp_path) not in answer.text
-    assert host.probe(G).probed is LookVerdict.NO_INFORMATION
+    assert host.look_at_group(G).verdict is LookVerdict.NO_INFORMATION
 
 
 def test_a_stopping_worker_starts_no_call() -> None:
     host = client(stopping=lambda: True)
     with pytest.raises(StopOrdered):
-        host.probe(G)
+        host.look_at_group(G)
 
 
 def test_a_name_that_does_not_resolve_is_not_applied() -> None:
@@ -200,4 +200,4 @@ def test_a_date_to_come_back_at_is_read_against_the_answers_own(
         peer.sendall(f"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n{lines}\r\n".encode())
 
     with serving(behave) as server:
-        assert client(server.url).probe(G).retry_after == seconds
+        assert client(server.url).look_at_group(G).retry_after == seconds

@@ -38,7 +38,7 @@ def test_an_error_of_requests_is_not_applied(error: Exception, text: str) -> Non
         web.add("GET", f"{GROUPS}g/", body=error)
         answer = write(client())
         assert (answer.effect, answer.text) == (Effect.NOT_APPLIED, f"not sent: {text}")
-        assert client().probe(G).probed is LookVerdict.NO_INFORMATION
+        assert client().look_at_group(G).verdict is LookVerdict.NO_INFORMATION
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_certificate_that_is_not_accepted_says_why(code: int, why: str) -> Non
     error.verify_code = code
     with responses.RequestsMock() as web:
         web.add("GET", f"{GROUPS}g/", body=error)
-        assert client().probe(G).text == f"not sent: TLS error: {why}"
+        assert client().look_at_group(G).text == f"not sent: TLS error: {why}"
 
 
 def test_an_encrypted_key_is_the_reason_in_whatever_words_tls_fails(tmp_path: Path) -> None:
@@ -65,5 +65,5 @@ def test_an_encrypted_key_is_the_reason_in_whatever_words_tls_fails(tmp_path: Pa
     host = client().host
     reworded = NoReply(Trouble.NOT_SENT, str.__new__(NoTLS, "no handshake"))
     locked = replace(client(), host=replace(host, cert=("own.pem", str(key))), carry=lambda _: reworded)
-    assert locked.probe(G).text == f"not sent: {LOCKED_KEY}"
-    assert replace(locked, host=host).probe(G).text == "not sent: no handshake"
+    assert locked.look_at_group(G).text == f"not sent: {LOCKED_KEY}"
+    assert replace(locked, host=host).look_at_group(G).text == "not sent: no handshake"

@@ -52,3 +52,35 @@ def test_no_two_classes_share_a_name() -> None:
     found = classes()
     assert len(found) > 200
     assert {name: places for name, places in found.items() if len(places) > 1}.keys() == OF_KOMBU
+
+
+AVOIDED = re.compile("abort|compensat|mutex|quarantin|revert|transaction", re.IGNORECASE)
+"""Beginnings of words that docs/glossary.md has others for."""
+OF_LIBRARIES = {
+    *("Mutex", "MutexHeld", "unacked_mutex_key", "unacked_mutex_expire"),  # kombu
+    *("transaction", "PREREQFUNC_ABORT", "abort", "Abort"),  # redis-py, libcurl, asyncio, click
+}
+
+
+def names_with(word: re.Pattern[str], *folders: str) -> set[str]:
+    """The names with a word in them, of Python and of scripts; of scripts, what they answer with, too."""
+    found = set[str]()
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*")):
+        if path.suffix == ".lua":
+            found.update(name for name in re.findall(r"\w+", path.read_text("utf-8")) if word.search(name))
+        elif path.suffix == ".py" and word.search(text := path.read_text("utf-8")):
+            for node in ast.walk(ast.parse(text)):
+                names = (str(getattr(node, kind, None)) for kind in ("id", "attr", "name", "arg"))
+                found.update(name for name in names if word.search(name))
+    return found
+
+
+def test_names_in_code_are_words_of_the_glossary() -> None:
+    assert names_with(AVOIDED, *PARTS) == OF_LIBRARIES
+
+
+def test_a_get_that_finds_out_what_a_host_holds_is_a_look_and_no_probe() -> None:
+    folders = ("operation", "record", "steps", "tasks", "hosts", "kinds", "inventory")
+    assert names_with(re.compile("look"), "worker/hosts")
+    kept = {"probed", "probed_at"}  # of records, those of the release before too
+    assert names_with(re.compile("probe"), *(f"worker/{folder}" for folder in folders)) == kept

@@ -36,7 +36,7 @@ each, turn = Barrier({THREADS}), Lock()
 def work(_):
     each.wait()
     with turn:  # calls at the same time have a connection each
-        return [client(url).probe(G).text for url in sys.argv[1:]]
+        return [client(url).look_at_group(G).text for url in sys.argv[1:]]
 with ThreadPoolExecutor({THREADS}) as pool:
     print(sorted({{text for texts in pool.map(work, range({THREADS})) for text in texts}}))
 """

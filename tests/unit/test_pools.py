@@ -62,7 +62,7 @@ def test_a_connection_that_could_not_be_made_takes_no_place(
     """redis-py counts it all the same: a process that was out of open files for a moment was so for good."""
     asked = client(Settings(redis_url=server.url), 2)
     pool = asked.connection_pool
-    pool.patience = 0.05  # type: ignore[attr-defined]
+    pool.longest = 0.05  # type: ignore[attr-defined]
     made = pool.connection_class
 
     def fails(**_: object) -> redis.Connection:
@@ -79,7 +79,7 @@ def test_a_connection_that_could_not_be_made_takes_no_place(
 
 def test_patience_ends(server: Server) -> None:
     pool = client(Settings(redis_url=server.url), 1).connection_pool
-    pool.patience = 0.05  # type: ignore[attr-defined]
+    pool.longest = 0.05  # type: ignore[attr-defined]
     pool.get_connection()
     with pytest.raises(redis.ConnectionError, match="Too many connections"):
         pool.get_connection()

@@ -127,8 +127,8 @@ def test_a_token_that_cannot_be_sent_is_no_usable_answer_and_never_quoted(
 ) -> None:
     file = tmp_path / "token"
     file.write_bytes(content)
-    answer = client(URL, token_file=str(file)).probe(G)
-    assert answer.probed is LookVerdict.NO_INFORMATION
+    answer = client(URL, token_file=str(file)).look_at_group(G)
+    assert answer.verdict is LookVerdict.NO_INFORMATION
     assert said in answer.text
     assert "nary" not in answer.text
     assert "token_" not in answer.text

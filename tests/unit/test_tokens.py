@@ -67,7 +67,7 @@ def host(door: Door) -> TokenHost:
 def ask(door: Door, host: TokenHost) -> LookAnswer:
     with responses.RequestsMock() as web:
         web.add_callback("GET", f"{GROUPS}g/", door.answer)
-        return host.probe(G)
+        return host.look_at_group(G)
 
 
 def post(door: Door, host: TokenHost) -> KindSaid:
@@ -78,12 +78,12 @@ def post(door: Door, host: TokenHost) -> KindSaid:
 
 def test_a_get_is_repeated_with_the_token_that_came_meanwhile(door: Door, host: TokenHost) -> None:
     door.before_looking = door.rotate
-    assert ask(door, host).probed is LookVerdict.SEEN
+    assert ask(door, host).verdict is LookVerdict.SEEN
     assert door.shown == ["Bearer old", "Bearer new"]
 
 
 def test_a_get_with_the_same_token_is_not_repeated(door: Door, host: TokenHost) -> None:
-    assert ask(door, host).probed is LookVerdict.MISCONFIGURED
+    assert ask(door, host).verdict is LookVerdict.MISCONFIGURED
     assert door.shown == ["Bearer old"]
 
 
@@ -95,7 +95,7 @@ def test_a_get_is_repeated_once(door: Door, host: TokenHost) -> None:
         door.wanted = "a third"
 
     door.before_looking = rotate_wrongly
-    assert ask(door, host).probed is LookVerdict.MISCONFIGURED
+    assert ask(door, host).verdict is LookVerdict.MISCONFIGURED
     assert door.shown == ["Bearer old", "Bearer another"]
 
 
@@ -122,7 +122,7 @@ def test_looks_at_things_and_writes_of_them_take_a_token_that_was_replaced(
         for method in ("GET", "PUT"):
             web.add_callback(method, f"{URL}/api/vhosts/a", door.answer)
         door.before_looking = door.rotate
-        assert host.look(kind, vhost).sight is Sight.ABSENT
+        assert host.look_at_thing(kind, vhost).sight is Sight.ABSENT
         assert door.shown == ["Bearer old", "Bearer new"]
         door.wanted, door.before_looking = "newest", door.rotate
         said = host.send(kind, "create", vhost, put, ATTEMPT, 1e18)
@@ -137,7 +137,7 @@ def test_a_token_that_is_written_in_place_counts_too(door: Door, host: TokenHost
         os.utime(door.file, (1.0, 1.0))
 
     door.before_looking = written
-    assert ask(door, host).probed is LookVerdict.SEEN
+    assert ask(door, host).verdict is LookVerdict.SEEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +154,7 @@ class Worded(WrappedHost):
 def test_a_refusal_is_one_in_whatever_words_it_is_told(door: Door, host: TokenHost) -> None:
     worded = TokenHost(Worded(host.host), host.token_file)
     door.before_looking = door.rotate
-    assert ask(door, worded).probed is LookVerdict.SEEN
+    assert ask(door, worded).verdict is LookVerdict.SEEN
     door.wanted, door.before_looking = "newest", door.rotate
     assert post(door, worded).effect is Effect.NOT_APPLIED
 
@@ -168,11 +168,11 @@ def test_another_refusal_stays_one(door: Door, host: TokenHost) -> None:
         web.add_callback("POST", GROUPS, forbid)
         web.add_callback("GET", f"{GROUPS}g/", forbid)
         assert host.write(Action.CREATE, G, ATTEMPT, 1e18).effect is Effect.REFUSED
-        assert host.probe(G).probed is LookVerdict.MISCONFIGURED
+        assert host.look_at_group(G).verdict is LookVerdict.MISCONFIGURED
         assert len(web.calls) == 2
 
 
 def test_without_its_file_nothing_is_sent(door: Door, host: TokenHost) -> None:
     door.file.unlink()
-    assert host.probe(G).text == "not sent: token file of node1: No such file or directory"
+    assert host.look_at_group(G).text == "not sent: token file of node1: No such file or directory"
     assert write(client(token_file=str(door.file))).effect is Effect.NOT_APPLIED

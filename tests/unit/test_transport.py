@@ -43,7 +43,7 @@ def test_a_refused_connection_is_not_applied() -> None:
     host = client(f"http://127.0.0.1:{refusing_port()}")
     assert write(host).effect is Effect.NOT_APPLIED
     assert write(host).text == "not sent: connection refused"
-    assert host.probe(G).probed is LookVerdict.NO_INFORMATION
+    assert host.look_at_group(G).verdict is LookVerdict.NO_INFORMATION
 
 
 @by_each
@@ -77,7 +77,7 @@ def test_an_end_before_the_answer_is_complete_is_unknown(part: bytes) -> None:
     with serving(behave) as server:
         host = client(server.url)
         assert write(host).effect is Effect.UNKNOWN
-        assert host.probe(G).probed in (LookVerdict.NO_INFORMATION, LookVerdict.MISCONFIGURED)
+        assert host.look_at_group(G).verdict in (LookVerdict.NO_INFORMATION, LookVerdict.MISCONFIGURED)
 
 
 @by_each
@@ -107,7 +107,7 @@ def test_the_answer_is_the_one_that_follows_an_interim_answer(interim: bytes) ->
     with serving(behave) as server:
         host = client(server.url)
         assert write(host).effect is Effect.APPLIED
-        assert host.probe(G).seen
+        assert host.look_at_group(G).seen
         assert server.accepted == (1 if carried.carry is curl.exchange else 2)
 
 
@@ -132,7 +132,7 @@ def test_a_connection_that_switched_protocols_is_not_used_again() -> None:
     with serving(behave) as server:
         host = client(server.url)
         assert write(host).effect is Effect.UNKNOWN
-        assert host.probe(G).probed is LookVerdict.MISCONFIGURED
+        assert host.look_at_group(G).verdict is LookVerdict.MISCONFIGURED
         assert server.accepted == 2
 
 
@@ -172,7 +172,7 @@ def test_a_dripping_answer_ends_with_the_call_timeout(head: bytes, drop: bytes) 
             "answer lost: the call took longer than call_timeout",
         )
         assert server.closed.wait(5), "the connection is given up, not left dripping"
-        assert host.probe(G).probed is LookVerdict.NO_INFORMATION
+        assert host.look_at_group(G).verdict is LookVerdict.NO_INFORMATION
 
 
 @by_each
@@ -185,7 +185,7 @@ def test_a_body_over_the_cap_is_not_read_to_its_end() -> None:
 
     with serving(behave) as server:
         host = client(server.url, max_body_bytes=100_000)
-        assert host.probe(G).probed is LookVerdict.OVERSIZED
+        assert host.look_at_group(G).verdict is LookVerdict.OVERSIZED
         assert server.closed.wait(5)
 
 
@@ -218,7 +218,7 @@ def test_a_kept_connection_is_guarded_too() -> None:
 
     with serving(behave) as server:
         host = client(server.url)
-        assert host.probe(G).probed is LookVerdict.SEEN
+        assert host.look_at_group(G).verdict is LookVerdict.SEEN
         got = len(server.received)
         assert write(host, within=-1.0).effect is Effect.NOT_APPLIED
     assert (len(server.received), server.accepted) == (got, 1)

@@ -108,7 +108,7 @@ def impatient_client(settings: Settings, seconds: float = GIVE_UP, most: int = M
     """Return a client that gives up after `seconds`, and never tries again by itself."""
     made = client(impatient(settings, seconds), most)
     made.set_retry(Retry(NoBackoff(), 0))
-    made.connection_pool.patience = seconds  # type: ignore[attr-defined]
+    made.connection_pool.longest = seconds  # type: ignore[attr-defined]
     return made
 
 

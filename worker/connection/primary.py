@@ -193,7 +193,7 @@ MOST = 8
 """Connections of one pool: what threads send is gathered, and more of them would only wait in Redis."""
 IDLE = 10.0
 """Seconds after which an unused connection is closed: above the pauses between bursts, for one is dear."""
-PATIENCE = 10.0
+LONGEST_WAIT = 10.0
 """Seconds for which a connection is waited for, one of the pool's own or one that Redis has to spare."""
 AWAY = (redis.RedisError,)
 """What redis-py raises when Redis is away."""
@@ -203,7 +203,7 @@ OUT_OF_REACH = (redis.ConnectionError, redis.TimeoutError, ConnectionError, Time
 class _Bounded(Mixed):  # type: ignore[misc]
     """What is mixed into a pool of redis-py."""
 
-    patience = PATIENCE
+    longest = LONGEST_WAIT
     _closed = False
     _created_connections: int
     _closing: threading.Timer | None = None
@@ -211,7 +211,7 @@ class _Bounded(Mixed):  # type: ignore[misc]
     def get_connection(self, *args: Any, **options: Any) -> Any:
         """Return a connection; wait for it while all are in use, or Redis has none left; raise in the end."""
         self._closed = False
-        ends = time.monotonic() + self.patience
+        ends = time.monotonic() + self.longest
         full = False
         while True:
             try:
@@ -224,7 +224,7 @@ class _Bounded(Mixed):  # type: ignore[misc]
                     raise
                 if not (full or own):
                     full = True
-                    logger.warning("Redis has no connection left (maxclients): waiting %g s", self.patience)
+                    logger.warning("Redis has no connection left (maxclients): waiting %g s", self.longest)
             time.sleep(random.uniform(0.02, 0.1) if not full else random.uniform(0.1, 0.5))
 
     def make_connection(self) -> Any:
@@ -292,9 +292,9 @@ class SentinelPool(_Bounded, redis.sentinel.SentinelConnectionPool):
     """Connections to the server that Sentinels name."""
 
 
-def bounded(pool: Any, patience: float = PATIENCE) -> Any:
+def bounded(pool: Any, longest: float = LONGEST_WAIT) -> Any:
     """Have a pool that redis-py or a library made wait and give back; return it."""
     pool.__class__ = SentinelPool if isinstance(pool, redis.sentinel.SentinelConnectionPool) else Pool
-    pool.patience = patience
+    pool.longest = longest
     renew_in_children(pool)
     return pool

@@ -171,7 +171,7 @@ class HostClient:
     def fingerprint(self) -> str:
         return self.host.fingerprint
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         """GET the group. Raises StopOrdered if the worker is being stopped before it is answered."""
         said = self.ask(HttpRequest("GET", f"/v1/group/{group}/"))
         return _marked(classify_look(group, said), said)
@@ -185,8 +185,8 @@ class HostClient:
         said = self._send(request, attempt, send_before)
         return _marked(replace(classify_write(action, group, said), shows_after=self.host.shows_after), said)
 
-    def look(self, kind: Kind, thing: Id) -> Shown:
-        """Look at a thing, and at the witness of its absence. Raises StopOrdered as `probe` does."""
+    def look_at_thing(self, kind: Kind, thing: Id) -> Shown:
+        """Look at a thing, and at the witness of its absence. Raises StopOrdered as `look_at_group` does."""
         said = self.ask(kind.request("look", thing))
         shown = _marked(kind.shown(thing, said), said)
         if shown.needs_witness and (witness := kind.look.witness(thing)) is not None:
@@ -214,7 +214,7 @@ class HostClient:
         return None if 200 <= said.status < 300 else str(said.status)
 
     def ask(self, request: HttpRequest) -> Reply | NoReply:
-        """Send a request that changes nothing. Raises StopOrdered as `probe` does."""
+        """Send a request that changes nothing. Raises StopOrdered as `look_at_group` does."""
         if not self.stopping():
             said = self._call(request, {}, lambda: True)
             if not (isinstance(said, NoReply) and self.stopping()):

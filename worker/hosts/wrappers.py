@@ -36,8 +36,8 @@ class WrappedHost:
     def fingerprint(self) -> str:
         return self.host.fingerprint
 
-    def probe(self, group: GroupId) -> LookAnswer:
-        return self._read(lambda: self.host.probe(group))
+    def look_at_group(self, group: GroupId) -> LookAnswer:
+        return self._read(lambda: self.host.look_at_group(group))
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
@@ -46,8 +46,8 @@ class WrappedHost:
             lambda: self.host.write(action, group, attempt, send_before, body), Effect.NOT_APPLIED
         )
 
-    def look(self, *asked: Any) -> Shown:
-        return self._read(lambda: self.host.look(*asked))
+    def look_at_thing(self, *asked: Any) -> Shown:
+        return self._read(lambda: self.host.look_at_thing(*asked))
 
     def send(self, *asked: Any) -> WriteAnswer:
         return self._write(lambda: self.host.send(*asked), Effect.NOT_SENT)
@@ -246,15 +246,15 @@ class BreakerHost(WrappedHost):
     name: HostName
     breaker: Breaker
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         return self._ask(
-            lambda: self.host.probe(group),
+            lambda: self.host.look_at_group(group),
             lambda why: LookAnswer(LookVerdict.NO_INFORMATION, why, flaw=Flaw.SILENT),
         )
 
-    def look(self, *asked: Any) -> Shown:
+    def look_at_thing(self, *asked: Any) -> Shown:
         return self._ask(
-            lambda: self.host.look(*asked),
+            lambda: self.host.look_at_thing(*asked),
             lambda why: Shown(Sight.NOTHING, text=why, flaw=Flaw.SILENT),
         )
 

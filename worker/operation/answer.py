@@ -98,9 +98,9 @@ class LookVerdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LookAnswer:
-    """A classified answer to a GET; `seen` is set if and only if `probed` is SEEN."""
+    """A classified answer to a GET; `seen` is set if and only if `verdict` is SEEN."""
 
-    probed: LookVerdict
+    verdict: LookVerdict
     text: str
     seen: Seen | None = None
     retry_after: float | None = None
@@ -112,7 +112,7 @@ class LookAnswer:
     @property
     def presence(self) -> Presence | None:
         """What the host holds; a body over the cap tells that too. None without information."""
-        if self.probed is LookVerdict.OVERSIZED:
+        if self.verdict is LookVerdict.OVERSIZED:
             return Presence.PRESENT
         return self.seen.presence if self.seen else None
 

@@ -238,7 +238,7 @@ class Limits:
     """The longest that one HTTP call may take, all in all."""
     settle: int
     """A host that answers a GET has finished every request older than this."""
-    patience: int
+    sweep_patience: int
     """The sweep resumes an operation after this time without progress; doubles each time."""
     longest_countdown: int
     """A longer wait is kept in the record instead of a Celery countdown."""

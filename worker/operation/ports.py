@@ -50,7 +50,7 @@ class HostApi(Protocol):
     def fingerprint(self) -> str:
         """The digest of the URL by which the record knows this host."""
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         """GET the group. Raises StopOrdered before anything is sent if the worker is being stopped."""
 
     def write(
@@ -61,7 +61,7 @@ class HostApi(Protocol):
         `body` is the JSON to create the group with; without it the id alone is sent.
         """
 
-    def look(self, kind: Any, thing: Id) -> Shown:
+    def look_at_thing(self, kind: Any, thing: Id) -> Shown:
         """Look at a thing. Raises StopOrdered before anything is sent if the worker is being stopped."""
 
     def send(
@@ -112,7 +112,7 @@ class Transitions(ContentTransitions, Protocol):
     ) -> Progress:
         """Record what a GET of the group showed; open `attempt` if a write is needed (SEND).
 
-        ABORTED if the operation is about another action or group. The GET was sent `age` ms ago at most.
+        OVER if the operation is about another action or group. The GET was sent `age` ms ago at most.
         """
 
     def missed(
@@ -120,7 +120,7 @@ class Transitions(ContentTransitions, Protocol):
         operation: OperationId,
         host: HostName,
         fingerprint: str,
-        probe: AttemptId,
+        look: AttemptId,
         reason: str,
         miss: Miss,
         fatal: Outcome | None = None,
@@ -225,7 +225,7 @@ class Store(Transitions, Ends, Protocol):
         """Claim what is to be published next, each phase once; None if unknown or ended.
 
         Decides if the deadline has passed. With `resume`, the sweep's, also hosts whose wait is over, and
-        hosts that wait for nothing once nothing has moved for the operation's patience.
+        hosts that wait for nothing once nothing has moved for the sweep's patience.
         """
 
     def due(self, limit: int) -> tuple[OperationId, ...]:

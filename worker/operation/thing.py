@@ -145,7 +145,7 @@ class ContentTransitions(Protocol):
     ) -> Progress:
         """Record what a look showed; open `attempt` if a write is needed (SEND).
 
-        MISSED means look again, without a write. ABORTED if the operation is about something else.
+        MISSED means look again, without a write. OVER if the operation is about something else.
         """
 
     def restore(

@@ -76,7 +76,7 @@ class Miss(StrEnum):
 class Forward(StrEnum):
     """What a transition before a write, or after one, says is to be done next."""
 
-    ABORTED = "aborted"
+    OVER = "over"
     """Unknown, ended or decided: write nothing."""
     NOT_OPEN = "not_open"
     """The host's wave has not begun: write nothing; the opening of the wave sends for the host."""
@@ -105,7 +105,7 @@ class Progress:
     outcome: Outcome | None = None
     reason: str | None = None
     misses: int = 0
-    """The probes in a row that told nothing."""
+    """The looks in a row that told nothing."""
     fingerprint: str | None = None
     """ELSEWHERE: of the host's URL in the record."""
     left: int = field(default=0, compare=False)

@@ -67,7 +67,7 @@ class RedisStore(RedisEnds):
             json.dumps([[host.name, host.fingerprint] for host in request.hosts]),
             request.deadline,
             request.created_by,
-            self._limits.patience,
+            self._limits.sweep_patience,
             self._limits.memory_watermark,
             json.dumps(dict(request.repairs)) if request.repairs else "",
             "" if request.retries is None else request.retries,
@@ -127,14 +127,14 @@ class RedisStore(RedisEnds):
         operation: OperationId,
         host: HostName,
         fingerprint: str,
-        probe: AttemptId,
+        look: AttemptId,
         reason: str,
         miss: Miss,
         fatal: Outcome | None = None,
         needs: int = 0,
         why: Why | None = None,
     ) -> Progress:
-        sent = (fingerprint, probe, mask(reason), miss, fatal or "", self._limits.host_patience, needs)
+        sent = (fingerprint, look, mask(reason), miss, fatal or "", self._limits.host_patience, needs)
         return self._progress("missed", operation, host, *sent, why or "")
 
     def finish(

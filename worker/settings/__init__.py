@@ -257,7 +257,7 @@ class Settings:
             send_within=_ms(self.send_within),
             call=_ms(self.call_timeout),
             settle=_ms(self.settle_seconds),
-            patience=_ms(self.sweep_patience),
+            sweep_patience=_ms(self.sweep_patience),
             longest_countdown=_ms(self.backoff_cap),
             host_patience=_ms(self.patience),
             memory_watermark=self.memory_watermark,

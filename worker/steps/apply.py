@@ -42,7 +42,7 @@ class Next(StrEnum):
     DONE = "done"
     FAILED = "failed"
     """The step failed for good, so its operation is rolled back: `conclude` is to run at once."""
-    ABORTED = "aborted"
+    OVER = "over"
     AGAIN = "again"
     """Run the step again after `delay` seconds."""
     LATER = "later"
@@ -124,7 +124,7 @@ def effect_of(api: HostApi, group: GroupId, action: Action, said: WriteAnswer) -
         return Effect.UNSHOWN
     if said.effect is not Effect.CONTESTED:
         return said.effect
-    shown = api.probe(group).presence
+    shown = api.look_at_group(group).presence
     if shown is None:
         return Effect.NOT_APPLIED  # the host answered that it did nothing; the next GET tells why
     return Effect.ALREADY if shown is action.target else Effect.CONTESTED
@@ -135,6 +135,7 @@ MISSES: Mapping[Flaw | None, Miss] = {Flaw.SILENT: Miss.UNUSABLE, Flaw.UNREADABL
 WHY: Mapping[Flaw | None, Why] = {Flaw.UNREADABLE: Why.UNREADABLE}
 FATAL = {LookVerdict.MISCONFIGURED: Outcome.UNREACHABLE, LookVerdict.OVERSIZED: Outcome.REFUSED}
 NOT_OPEN = "its wave is not open"
+NOTHING_LEFT = "nothing to do: the operation is decided, has ended, or is another one"
 SLACK = 0.2
 """Seconds beside a try itself: for its message, and for having the record say what came of it."""
 
@@ -181,10 +182,8 @@ class ForwardTry(Try):
 
     def unasked(self, reason: str) -> StepResult:
         """Hand the step back, for a worker that knows the host; it costs the operation nothing but time."""
-        probe, needs = self.parts.clock.new_id(), self.needs()
-        said = self.parts.store.missed(
-            self.operation, self.host, "", probe, reason, Miss.UNASKED, needs=needs
-        )
+        look, needs = self.parts.clock.new_id(), self.needs()
+        said = self.parts.store.missed(self.operation, self.host, "", look, reason, Miss.UNASKED, needs=needs)
         return self.came_to(said, reason=reason)
 
     def on_host(self, apply: Callable[[HostApi], StepResult]) -> StepResult:
@@ -230,7 +229,7 @@ class ForwardTry(Try):
                 return StepResult(Next.DONE, NOT_OPEN, outcome="not_open")
             case Forward.ELSEWHERE:
                 return StepResult(Next.ELSEWHERE, ELSEWHERE, fingerprint=progress.fingerprint)
-        return StepResult(Next.ABORTED, "aborted")
+        return StepResult(Next.OVER, NOTHING_LEFT)
 
 
 def forward(
@@ -250,13 +249,13 @@ def _apply(this: ForwardTry, api: HostApi, group: GroupId) -> StepResult:
     """Look at the host, and write if need be."""
     parts, operation, host, action = this.parts, this.operation, this.host, this.action
     attempt = parts.clock.new_id()
-    answer = api.probe(group)
+    answer = api.look_at_group(group)
     seen = answer.seen
-    if action is Action.CREATE and answer.probed is LookVerdict.OVERSIZED:
+    if action is Action.CREATE and answer.verdict is LookVerdict.OVERSIZED:
         seen = Seen(Presence.PRESENT)  # as asked already; only a delete would need its body
     if seen is None:
         miss, why = MISSES.get(answer.flaw, Miss.ANSWERED), WHY.get(answer.flaw)
-        fatal = FATAL.get(answer.probed)
+        fatal = FATAL.get(answer.verdict)
         reason = f"GET {answer.text}"
         needs = this.needs(answer.retry_after)
         missed = parts.store.missed(
@@ -281,5 +280,5 @@ def raised(
 ) -> StepResult:
     """Record that a step raised: what became of its host is unknown, and the operation is rolled back."""
     this = ForwardTry(parts, operation, host, 1, action, parts.clock.elapsed())
-    probe = parts.clock.new_id()
-    return this.came_to(parts.store.missed(operation, host, "", probe, reason, Miss.UNASKED, Outcome.UNKNOWN))
+    look = parts.clock.new_id()
+    return this.came_to(parts.store.missed(operation, host, "", look, reason, Miss.UNASKED, Outcome.UNKNOWN))

@@ -131,7 +131,7 @@ def forward(this: ForwardTry, order: Order) -> StepResult:
 def _apply(this: ForwardTry, thing: Thing, order: Order, api: HostApi) -> StepResult:
     parts = this.parts
     for _ in range(ROUNDS):
-        shown = api.look(thing.kind, thing.id)
+        shown = api.look_at_thing(thing.kind, thing.id)
         if not shown.tells:
             return this.came_to(_missed(this, api, shown), shown.retry_after, shown.text)
         attempt, look = parts.clock.new_id(), thing.look(shown.content)
@@ -167,7 +167,7 @@ def _missed(this: ForwardTry, api: HostApi, shown: Shown) -> Progress:
 def look(this: LookTry, order: Order) -> tuple[Thing, HostApi, Shown]:
     """Look at the thing on the step's host. Raises LookFailed."""
     thing, api = thing_of(this.parts, order), this.same_host()
-    shown = api.look(thing.kind, thing.id)
+    shown = api.look_at_thing(thing.kind, thing.id)
     if not shown.tells:
         raise LookFailed(f"look {shown.text}", WHY.get(shown.flaw))
     return thing, api, shown
@@ -179,7 +179,7 @@ def health(this: LookTry, order: Order, api: HostApi) -> tuple[Health, str]:
         thing = thing_of(this.parts, order)
     except LookFailed as untold:
         return Health.UNWELL, untold.reason
-    shown = api.look(thing.kind, thing.id)
+    shown = api.look_at_thing(thing.kind, thing.id)
     if not shown.tells:
         return Health.UNWELL, f"look {shown.text}"
     seen, trace = thing.look(shown.content), this.step.trace

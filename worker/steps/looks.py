@@ -36,7 +36,7 @@ def gate(parts: StepContext, operation: OperationId, host: HostName, tries: int)
     """Look at one host, which must show what was asked; a worker that does not know it counts nothing."""
     view = parts.store.view(operation, host)
     if view.action is None or view.group is None or view.step is None:
-        return StepResult(Next.ABORTED, NO_RECORD)
+        return StepResult(Next.OVER, NO_RECORD)
     if view.gating is None:
         return StepResult(Next.DONE, "passed, or the gate is closed", outcome="ignored")
     again = AGAIN + parts.forward_backoff.delay(tries, parts.clock.jitter())
@@ -67,7 +67,7 @@ def gate(parts: StepContext, operation: OperationId, host: HostName, tries: int)
 
 def _health(this: LookTry, api: HostApi, group: GroupId, target: Presence) -> tuple[Health | None, str]:
     """Tell how a host is by what it shows of a group; None if that says nothing yet."""
-    answer = api.probe(group)
+    answer = api.look_at_group(group)
     shown = answer.presence  # a body over the cap will do: only undoing a delete would need it
     if shown is None:
         return Health.UNWELL, f"GET {answer.text}"
@@ -168,7 +168,7 @@ def _look(
             strange += 1  # this worker knows no such host, or a stranger of that name
             continue
         asked += 1
-        shown = api.probe(group).presence
+        shown = api.look_at_group(group).presence
         if shown is not None:
             explained = explains(suspicions.get((host, shown)), now, beat.repair)
             found[host] = end.drift(group, host, shown, now, explained=explained)

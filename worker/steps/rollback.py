@@ -55,7 +55,7 @@ class LookTry(Try):
         """GET the group and record what it showed. Raises LookFailed."""
         assert self.view.group is not None
         api = self.same_host()
-        answer = api.probe(self.view.group)
+        answer = api.look_at_group(self.view.group)
         if (shown := answer.presence) is None:
             raise LookFailed(f"GET {answer.text}", WHY.get(answer.flaw))
         return api, shown, self.settle(shown)
@@ -92,7 +92,7 @@ def settle(parts: StepContext, operation: OperationId, host: HostName, tries: in
     """Look at a host once; its open attempts are closed by two looks, far enough apart."""
     view = parts.store.view(operation, host)
     if view.action is None:
-        return StepResult(Next.ABORTED, NO_RECORD)
+        return StepResult(Next.OVER, NO_RECORD)
     step = view.step
     if step is None or view.ended or view.decision is None or not step.open_attempts:
         return SETTLED
@@ -118,7 +118,7 @@ def rollback(parts: StepContext, operation: OperationId, host: HostName, tries: 
     for _ in range(ROUNDS):
         view = parts.store.view(operation, host)
         if view.action is None:
-            return StepResult(Next.ABORTED, NO_RECORD)
+            return StepResult(Next.OVER, NO_RECORD)
         step = view.step
         if step is None or view.ended or view.decision is not Decision.ROLL_BACK or not view.undo_needed:
             return RESTORED if step and step.undo.value == "restored" else NOTHING_TO_UNDO

@@ -116,7 +116,7 @@ def run_steps(
                 raise
             except RecordDamaged as error:
                 logger.warning("host %s is left as it is, for its step cannot be read: %s", host, error)
-                return StepResult(Next.ABORTED, f"its record cannot be read: {error}")
+                return StepResult(Next.OVER, f"its record cannot be read: {error}")
             except Exception as error:
                 metrics.count("steps_raised", task.name.removeprefix("lockstep."))
                 logger.exception("a step raised an error that it must not raise, for host %s", host)
@@ -138,9 +138,9 @@ def run_steps(
                 ends = parts.clock.elapsed() + settings.call_timeout
                 begun = side_by_side(hosts, one_of_many, lambda: parts.clock.elapsed() < ends, runtime.places)
                 results = {host: begun.get(host, NOT_BEGUN) for host in hosts}
-            aborted = [host for host, each in results.items() if each.next is Next.ABORTED]
-            if aborted and not runtime.store.exists(operation):
-                record_gone(task, runtime, operation, group, aborted)
+            over = [host for host, each in results.items() if each.next is Next.OVER]
+            if over and not runtime.store.exists(operation):
+                record_gone(task, runtime, operation, group, over)
         again = keep_longer_waits(parts, operation, results)
         if len(results) == 1 and not again:
             ((host, only),) = results.items()

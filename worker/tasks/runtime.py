@@ -156,8 +156,8 @@ class WatchedHost(WrappedHost):
     What went as it should is in the record: a line for each of ten thousand hosts would hide the others.
     """
 
-    def probe(self, group: GroupId) -> LookAnswer:
-        answer = _timed("look", lambda: self.host.probe(group), lambda found: found.probed)
+    def look_at_group(self, group: GroupId) -> LookAnswer:
+        answer = _timed("look", lambda: self.host.look_at_group(group), lambda found: found.verdict)
         log.debug("look: %s", answer.text)
         return answer
 
@@ -167,8 +167,8 @@ class WatchedHost(WrappedHost):
         with LogIds(attempt=attempt):
             return _written(action, lambda: self.host.write(action, group, attempt, send_before, body))
 
-    def look(self, *asked: Any) -> Shown:
-        return _timed("look", lambda: self.host.look(*asked), lambda shown: shown.sight)
+    def look_at_thing(self, *asked: Any) -> Shown:
+        return _timed("look", lambda: self.host.look_at_thing(*asked), lambda shown: shown.sight)
 
     def send(self, kind: Any, verb: str, *asked: Any) -> WriteAnswer:
         return _written(verb, lambda: self.host.send(kind, verb, *asked))

@@ -62,7 +62,7 @@ class Node(GroupsAlone):
     def unwell(self, path: str) -> str | None:
         return None
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         return LookAnswer(LookVerdict.SEEN, "seen", Seen(Presence.PRESENT, "{}"))
 
     def write(

@@ -11,7 +11,7 @@ import pytest
 from lockstep import Action, ClusterClient, RecordGone
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.operators import drift
-from lockstep.producer.operators.hosts import probe
+from lockstep.producer.operators.hosts import look_at_group
 from lockstep.worker.operation.answer import LookAnswer
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Decision, GroupId, OperationId
@@ -163,9 +163,9 @@ def test_nor_is_one_that_is_cancelled_while_its_hosts_are_asked(
 
     def cancelled(host: Host, group: GroupId, settings: Settings) -> tuple[LookAnswer, int]:
         running.cancel("enough")
-        return probe(host, group, settings)
+        return look_at_group(host, group, settings)
 
-    monkeypatch.setattr(drift, "probe", cancelled)
+    monkeypatch.setattr(drift, "look_at_group", cancelled)
     (found,) = cluster.drift(["team-a"])
     assert (found.owner, found.drifts, found.compared) == (running.id, (), 0)
 
@@ -236,7 +236,7 @@ def test_what_a_host_shows_in_the_middle_of_an_operation_is_no_drift(
     nodes["node1"].answers = nodes["node2"].answers = [GONE]
 
     def slow(host: Host, group: GroupId, settings: Settings) -> tuple[LookAnswer, int]:
-        answer = probe(host, group, settings)
+        answer = look_at_group(host, group, settings)
         if host.name == NODE2 and len(cluster.operations()) == 1:
             delete = cluster.delete_group("team-a", ["node1", "node2"])
             for name in (NODE1, NODE2):
@@ -244,7 +244,7 @@ def test_what_a_host_shows_in_the_middle_of_an_operation_is_no_drift(
             hand.decide(delete, Decision.COMMIT)
         return answer
 
-    monkeypatch.setattr(drift, "probe", slow)
+    monkeypatch.setattr(drift, "look_at_group", slow)
     ran = lockstep("drift")
     assert (ran.code, ran.err) == (0, "")
     assert nodes["node2"].asked.count("/v1/group/team-a/") == 2
@@ -262,9 +262,9 @@ def test_a_group_that_never_rests_is_named(
     def slow(host: Host, group: GroupId, settings: Settings) -> tuple[LookAnswer, int]:
         if host.name == NODE2:
             hand.commit(cluster.create_group("team-a", ["node2"]))
-        return probe(host, group, settings)
+        return look_at_group(host, group, settings)
 
-    monkeypatch.setattr(drift, "probe", slow)
+    monkeypatch.setattr(drift, "look_at_group", slow)
     nodes["node2"].answers = [GONE]
     ran = lockstep("drift")
     assert (ran.code, ran.out) == (4, "nothing could be compared\n")

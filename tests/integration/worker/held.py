@@ -90,9 +90,9 @@ class HeldHost(GroupsAlone):
         self._inner = inner
         self.fingerprint = inner.fingerprint
 
-    def probe(self, group: GroupId) -> LookAnswer:
+    def look_at_group(self, group: GroupId) -> LookAnswer:
         """GET the group."""
-        return self._inner.probe(group)
+        return self._inner.look_at_group(group)
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None

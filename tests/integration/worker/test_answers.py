@@ -28,7 +28,7 @@ def test_a_host_that_asks_to_wait_is_waited_for(running: Bench, status: int) -> 
     assert posts[1] - posts[0] >= 2
 
 
-def test_a_redirect_is_never_followed_and_aborts(running: Bench) -> None:
+def test_a_redirect_is_never_followed_and_rolls_back(running: Bench) -> None:
     running.admin.set_faults({"kind": "redirect", "node": "node2", "methods": ["POST"], "location": "/docs"})
     end = running.end(running.start(Action.CREATE))
     assert end.operation.state is State.ROLLED_BACK

@@ -132,9 +132,9 @@ answers = st.binary(max_size=200) | st.builds(
 def test_an_answer_to_a_look_is_understood_or_says_nothing(host: Host, answer: bytes) -> None:
     host.answer, host.requests = answer, []
     with in_time():
-        found = client(host.url, read_timeout=1).probe(G)
+        found = client(host.url, read_timeout=1).look_at_group(G)
     assert all(request.startswith(b"GET ") for request in host.requests)
-    if found.probed is LookVerdict.SEEN:
+    if found.verdict is LookVerdict.SEEN:
         assert b" 200" in answer or b" 404" in answer
 
 

@@ -76,9 +76,9 @@ def test_every_look_is_read_as_the_table_does() -> None:
     for answer in ANSWERS:
         old, new = classify_look(ID, answer), GROUP.shown(TEAM, answer)
         if isinstance(answer, Reply) and answer.status in (425, 499):  # another look may tell more
-            assert (old.probed, new.flaw) == (LookVerdict.MISCONFIGURED, Flaw.FAILED)
+            assert (old.verdict, new.flaw) == (LookVerdict.MISCONFIGURED, Flaw.FAILED)
             continue
-        assert shown_as(new) == (old.probed, old.presence), answer
+        assert shown_as(new) == (old.verdict, old.presence), answer
         assert (new.flaw is Flaw.UNREADABLE) == (old.flaw is Flaw.UNREADABLE), answer
         assert new.retry_after == old.retry_after, answer
         if isinstance(answer, NoReply):
@@ -105,7 +105,7 @@ def test_every_answer_to_a_write_is_read_as_the_table_does(verb: Literal["create
 )
 def test_what_differs_is_a_body_that_tells_nothing(body: bytes) -> None:
     """JSON that two readers may take for two things, and that an undo could not send back."""
-    assert classify_look(ID, Reply(200, body)).probed is LookVerdict.SEEN
+    assert classify_look(ID, Reply(200, body)).verdict is LookVerdict.SEEN
     assert GROUP.shown(TEAM, Reply(200, body)).flaw is Flaw.UNREADABLE
 
 

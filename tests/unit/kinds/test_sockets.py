@@ -75,7 +75,7 @@ def test_every_id_leaves_as_it_was_encoded_to_no_other_place(server: RawServer, 
     wanted, host = [], client(server, carry)
     for value in HOSTILE:
         one, encoded = thing(EVERY, quote(value, safe="")), quote(value, safe="")
-        assert host.look(EVERY, one).sight is Sight.CONTENT
+        assert host.look_at_thing(EVERY, one).sight is Sight.CONTENT
         wanted.append((f"GET /x/{encoded}/y?q={encoded} HTTP/1.1", b""))
         for verb, line, body in (
             ("create", f"POST /x/{encoded} HTTP/1.1", json.dumps({"id": value}).encode()),
@@ -124,8 +124,8 @@ def test_every_id_leaves_so_in_a_text_a_header_and_another_language(server: RawS
 
 def test_an_absence_is_asked_of_its_witness_and_a_presence_is_not(server: RawServer, carry: Carry) -> None:
     vhost, host = shipped("rabbitmq-vhost"), client(server, carry)
-    assert host.look(vhost, thing(vhost, "gone")).sight is Sight.ABSENT
-    assert host.look(vhost, thing(vhost, "a")).sight is Sight.CONTENT
+    assert host.look_at_thing(vhost, thing(vhost, "gone")).sight is Sight.ABSENT
+    assert host.look_at_thing(vhost, thing(vhost, "a")).sight is Sight.CONTENT
     lines = [line for line, _ in requests_in(server.received)]
     assert lines == [
         "GET /api/vhosts/gone HTTP/1.1",
@@ -170,12 +170,12 @@ def test_credentials_are_read_for_each_call_and_masked(
     file = tmp_path / "login"
     file.write_text(content)
     host = client(server, carry, made(str(file)))
-    assert host.look(EVERY, thing(EVERY)).sight is Sight.CONTENT
+    assert host.look_at_thing(EVERY, thing(EVERY)).sight is Sight.CONTENT
     text = content.strip()
     line += base64.b64encode(text.encode()).decode() if line.endswith("Basic ") else ""
     assert f"\r\n{line}\r\n".encode() in server.received
     assert text not in mask(text)
     assert mask(line.rpartition(" ")[2]) == "…"
     file.write_text("")
-    shown = host.look(EVERY, thing(EVERY))
+    shown = host.look_at_thing(EVERY, thing(EVERY))
     assert (shown.sight, "auth file of n is empty" in shown.text) == (Sight.NOTHING, True)

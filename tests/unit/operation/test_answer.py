@@ -67,7 +67,7 @@ def test_a_success_counts_only_if_its_body_names_no_other_group(
 
 
 @pytest.mark.parametrize(
-    ("trouble", "verdict", "probed"),
+    ("trouble", "verdict", "look"),
     [
         (Trouble.NOT_SENT, Effect.NOT_APPLIED, LookVerdict.NO_INFORMATION),
         (Trouble.TOO_LATE, Effect.NOT_APPLIED, LookVerdict.NO_INFORMATION),
@@ -75,14 +75,14 @@ def test_a_success_counts_only_if_its_body_names_no_other_group(
     ],
 )
 def test_no_reply_is_classified_by_whether_bytes_left(
-    trouble: Trouble, verdict: Effect, probed: LookVerdict
+    trouble: Trouble, verdict: Effect, look: LookVerdict
 ) -> None:
     said = NoReply(trouble, "reset")
     for action in Action:
         answer = classify_write(action, G, said)
         assert (answer.effect, answer.retry_after) == (verdict, None)
         assert "reset" in answer.text
-    assert classify_look(G, said).probed is probed
+    assert classify_look(G, said).verdict is look
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -97,7 +97,7 @@ def test_retry_after_is_ignored_elsewhere(status: int) -> None:
     assert classify_look(G, Reply(status, retry_after=7.0)).retry_after is None
 
 
-PROBES = [
+LOOKS = [
     *[(status, LookVerdict.NO_INFORMATION) for status in (408, 429, 500, 502, 503, 504, 599)],
     *[
         (status, LookVerdict.MISCONFIGURED)
@@ -106,10 +106,10 @@ PROBES = [
 ]
 
 
-@pytest.mark.parametrize(("status", "probed"), PROBES)
-def test_a_probe_is_classified_by_its_status(status: int, probed: LookVerdict) -> None:
+@pytest.mark.parametrize(("status", "look"), LOOKS)
+def test_a_look_is_classified_by_its_status(status: int, look: LookVerdict) -> None:
     answer = classify_look(G, Reply(status, b'{"groupId": "g"}'))
-    assert (answer.probed, answer.seen) == (probed, None)
+    assert (answer.verdict, answer.seen) == (look, None)
     assert str(status) in answer.text
 
 
@@ -121,7 +121,7 @@ def test_a_404_shows_absence_whatever_it_says() -> None:
 def test_a_200_for_this_group_shows_presence_and_keeps_the_body() -> None:
     body = '{"groupId": "g", "colour": "grün", "size": 3}'
     answer = classify_look(G, Reply(200, body.encode()))
-    assert (answer.probed, answer.seen) == (LookVerdict.SEEN, Seen(Presence.PRESENT, body))
+    assert (answer.verdict, answer.seen) == (LookVerdict.SEEN, Seen(Presence.PRESENT, body))
 
 
 @pytest.mark.parametrize(
@@ -129,17 +129,17 @@ def test_a_200_for_this_group_shows_presence_and_keeps_the_body() -> None:
 )
 def test_a_200_for_anything_else_tells_nothing(body: bytes) -> None:
     answer = classify_look(G, Reply(200, body))
-    assert (answer.probed, answer.seen) == (LookVerdict.NO_INFORMATION, None)
+    assert (answer.verdict, answer.seen) == (LookVerdict.NO_INFORMATION, None)
 
 
 def test_a_200_over_the_cap_is_known_to_be_too_large() -> None:
     answer = classify_look(G, Reply(200, None))
-    assert (answer.probed, answer.seen) == (LookVerdict.OVERSIZED, None)
+    assert (answer.verdict, answer.seen) == (LookVerdict.OVERSIZED, None)
 
 
 def test_only_what_was_seen_is_seen() -> None:
     for status, body in itertools.product(range(100, 600), (b"", OTHER, b'{"groupId": "g"}')):
         answer = classify_look(G, Reply(status, body))
-        assert (answer.seen is not None) == (answer.probed is LookVerdict.SEEN)
+        assert (answer.seen is not None) == (answer.verdict is LookVerdict.SEEN)
         if answer.seen is not None:
             assert status == 404 or (status == 200 and body == b'{"groupId": "g"}')

@@ -30,7 +30,7 @@ def test_a_producer_asks_once_more_with_the_token_that_came_meanwhile(
     token.write_text("old")
     asked: list[str] = []
 
-    def probe(client: HostClient, group: GroupId) -> LookAnswer:
+    def look_at_group(client: HostClient, group: GroupId) -> LookAnswer:
         asked.append(token.read_text())
         if asked == ["old"]:
             token.with_suffix(".new").write_text("new")
@@ -38,7 +38,7 @@ def test_a_producer_asks_once_more_with_the_token_that_came_meanwhile(
             return LookAnswer(LookVerdict.MISCONFIGURED, "401", unauthorized=True)
         return LookAnswer(LookVerdict.SEEN, "200", Seen(Presence.PRESENT))
 
-    monkeypatch.setattr(HostClient, "probe", probe)
+    monkeypatch.setattr(HostClient, "look_at_group", look_at_group)
     host = Host(HostName("node1"), "http://node1:1", token_file=str(token))
     assert ask(host, GroupId("g"), Settings())
     assert asked == ["old", "new"]
@@ -73,7 +73,7 @@ def test_a_thing_is_looked_at_again_while_operations_end(ends: int, overtaken: b
 
 
 def test_a_thing_whose_key_is_gone_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(drift, "look_once", lambda *_: (Shown(Sight.ABSENT), ""))
+    monkeypatch.setattr(drift, "look_at_thing", lambda *_: (Shown(Sight.ABSENT), ""))
     kind = kind_of(LEAST.replace("fields:", "fields:\n  pin: {type: string, sensitive: true}"))
     host = Host(HostName("node1"), "http://node1:1")
     store = Changing(replace(LEFT, text="k1:sealed", fingerprint=host.fingerprint))

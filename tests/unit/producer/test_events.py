@@ -12,7 +12,7 @@ def test_ends_and_decisions_are_decisive(what: str) -> None:
     assert is_decisive(f'{{"what":"{what}","at":1}}')
 
 
-@pytest.mark.parametrize("what", ["step", "attempt", "answer", "probe", "waits"])
+@pytest.mark.parametrize("what", ["step", "attempt", "answer", "look", "waits"])
 def test_progress_is_not(what: str) -> None:
     assert not is_decisive(f'{{"what":"{what}","host":"node1","at":1}}')
 

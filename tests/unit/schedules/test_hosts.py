@@ -91,12 +91,12 @@ def test_an_interrupted_look_leaves_the_host_to_the_next() -> None:
         class Silent:
             fingerprint = ""
 
-            def probe(self, group: object) -> Any:
+            def look_at_group(self, group: object) -> Any:
                 schedule.point()
                 return SimpleNamespace(flaw=Flaw.SILENT, text="timeout")
 
         spared = wrappers.BreakerHost(cast(Any, Silent()), NODE1, sparing)
-        schedule.thread(lambda: spared.probe(cast(Any, "team-a")), hears_signals=True)
+        schedule.thread(lambda: spared.look_at_group(cast(Any, "team-a")), hears_signals=True)
 
         def check() -> None:
             schedule.now += 31.0
@@ -117,7 +117,7 @@ def test_a_call_whose_token_is_replaced_meanwhile_is_not_refused(tmp_path: Path)
         class Host:
             fingerprint = ""
 
-            def probe(self, group: object) -> Any:
+            def look_at_group(self, group: object) -> Any:
                 token = file.read_text()
                 schedule.point()
                 return SimpleNamespace(unauthorized=token != wanted[0])
@@ -130,7 +130,7 @@ def test_a_call_whose_token_is_replaced_meanwhile_is_not_refused(tmp_path: Path)
 
         def ask() -> None:
             host = wrappers.TokenHost(cast(Any, Host()), str(file))
-            assert not host.probe(cast(Any, "team-a")).unauthorized
+            assert not host.look_at_group(cast(Any, "team-a")).unauthorized
 
         schedule.thread(ask)
         schedule.thread(replace)

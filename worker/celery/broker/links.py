@@ -23,7 +23,7 @@ from kombu.transport import redis as untyped
 from kombu.utils.json import loads
 
 from lockstep.worker.connection.primary import (
-    PATIENCE,
+    LONGEST_WAIT,
     FoundPrimary,
     FoundTlsPrimary,
     Primary,
@@ -139,7 +139,7 @@ class BaseChannel(redis.Channel):  # type: ignore[misc]
 
     def _get_pool(self, asynchronous: bool = False) -> Any:
         # An event loop is not to wait: its connection is tried again.
-        return bounded(super()._get_pool(asynchronous), 0.0 if asynchronous else PATIENCE)
+        return bounded(super()._get_pool(asynchronous), 0.0 if asynchronous else LONGEST_WAIT)
 
     def close(self) -> None:
         """Close, even if Redis is gone: kombu would raise first, and closed again Celery would end."""

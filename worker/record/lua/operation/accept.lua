@@ -1,6 +1,6 @@
 -- accept: record a new operation and take its group's lock.
 -- ARGV  3 group, 4 action, 5 payload fingerprint, 6 hosts as JSON [[name, fingerprint], ...],
---       7 deadline in ms from now, 8 who, 9 patience in ms, 10 memory watermark (share of maxmemory),
+--       7 deadline in ms from now, 8 who, 9 the sweep's patience in ms, 10 memory watermark (share of maxmemory),
 --       11 for a repair: what `ends` must still say, as JSON {host: text}; otherwise '',
 --       12 tries beyond the first after which a host is given up ('' for no bound but time),
 --       13 whose the id is ('' for anybody's), 14 for an operation with waves ('' otherwise), as JSON: deadline, bake,

@@ -2,7 +2,7 @@
 -- ARGV  3 resume ('' for all but the sweep)
 -- Returns  nothing for an operation that is unknown or has ended; else its phase (forward | gate | rollback | settle | wait), group
 --          and action, the number of its wave or round (or ''), then hosts: all of a phase that nobody has published yet; to the sweep also those whose
---          recorded wait is over and, once nothing has moved for the patience (doubled at each resumption), all
+--          recorded wait is over and, once nothing has moved for the sweep's patience (doubled at each resumption), all
 --          that wait for nothing.
 -- Atomic, because the claim, the waits and the operation's next due time belong together.
 if not op then redis.call('ZREM', DUE, ID) end

@@ -59,7 +59,7 @@ local function is_open(attempt) return attempt.state == 'open' end
 
 -- What a call answers whose attempt is on record: it was made again because its reply was late, or it came so
 -- late itself that the write has been sent and its attempt closed since. No attempt is opened twice.
-local function opened_before(attempt) return { is_open(attempt) and 'send' or 'aborted' } end
+local function opened_before(attempt) return { is_open(attempt) and 'send' or 'over' } end
 
 -- Whether anything of ours may be on the host, now or later; `but` is the id of an attempt that is left out.
 local function has_landed(step, but)
@@ -151,7 +151,7 @@ end
 -- What a forward step answers without anything being recorded; nil if it may go on.
 local function turned_away(op, step, fingerprint)
   if step.outcome then return came_to(step) end
-  if op.ended or op.decision then return { 'aborted' } end
+  if op.ended or op.decision then return { 'over' } end
   if not_open(op, step) then return { 'not_open' } end
   if step.fingerprint ~= fingerprint then return { 'elsewhere', step.fingerprint } end
 end
@@ -192,6 +192,6 @@ local function after_answer(op, host, step)
   ending = true
   announce('answer', host)
   if step.outcome then return came_to(step) end
-  if op.decision then return { 'aborted' } end
+  if op.decision then return { 'over' } end
   return { 'open', tostring(op.left) }
 end

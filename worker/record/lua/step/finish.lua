@@ -3,12 +3,12 @@
 -- ARGV  3 host, 4 attempt id, 5 what came of it: of a group (applied | unshown | already | refused | contested | not_applied |
 --       unknown | misdirected), of a thing (applied | replaced | contested | refused | later | started | not_sent | unknown |
 --       misdirected), 6 the answer in a few words, 7 settle (ms), 8 the time that another try needs (ms)
--- Returns  aborted | done + outcome | failed + outcome, kind of the reason (or '') and detail | open (nothing is settled: try again) + ms to the deadline
+-- Returns  over | done + outcome | failed + outcome, kind of the reason (or '') and detail | open (nothing is settled: try again) + ms to the deadline
 -- Atomic, because before and outcome may change only while the operation is undecided, and what was replaced may be an
 -- earlier attempt's.
 local host, id, effect, answer, settle = ARGV[3], ARGV[4], ARGV[5], ARGV[6], tonumber(ARGV[7])
 local step = op and load_step(host)
-if not step or not step.attempts[id] then return { 'aborted' } end
+if not step or not step.attempts[id] then return { 'over' } end
 local attempt, thing = step.attempts[id], op.content
 local function may_show(other) return is_open(other) and NOW < other.quiet + settle end
 local first = is_open(attempt) -- what was said of a closed attempt says nothing of what came after it

@@ -1,19 +1,19 @@
 -- missed: a forward GET told nothing. The step fails once its host has been without a usable answer for too long,
 -- once the operation's retries are spent, or when the deadline leaves no time for another try.
--- ARGV  3 host, 4 fingerprint of the URL that was asked, 5 id of this probe, 6 reason,
+-- ARGV  3 host, 4 fingerprint of the URL that was asked, 5 id of this look, 6 reason,
 --       7 what it says of the host (answered | unusable | unasked), 8 outcome if the step is to fail at once (or ''),
 --       9 how long a host may be without a usable answer (ms), 10 the time that another try needs (ms),
 --       11 kind of the reason (or '')
--- Returns  aborted | not_open | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of the reason (or '') and detail | missed + how many in a row + ms to the deadline
+-- Returns  over | not_open | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of the reason (or '') and detail | missed + how many in a row + ms to the deadline
 -- Atomic, because the count and the outcome that follows from it belong together.
 local host, id, reason, miss, fatal = ARGV[3], ARGV[5], ARGV[6], ARGV[7], ARGV[8]
 local step = op and load_step(host)
-if not step then return { 'aborted' } end
+if not step then return { 'over' } end
 local no = turned_away(op, step, miss == 'unasked' and step.fingerprint or ARGV[4])
 if no then return no end
 if miss == 'unasked' then
   step.silent_at = nil -- the time until somebody asks the host again is not the host's
-elseif step.miss_id ~= id then -- the same probe is counted once, however often this call is repeated
+elseif step.miss_id ~= id then -- the same look is counted once, however often this call is repeated
   step.miss_id = id
   step.misses = (step.misses or 0) + 1
   if miss == 'answered' then

@@ -4,13 +4,13 @@
 --       shows: a digest, or absent, 8 how that stands to the target (target | like | other), 9 fields that differ from
 --       what was there before, as JSON, if only rewritten ones do ('' otherwise), 10 its text ('' if there is none),
 --       11 attempt id, 12 send_within, 13 call, 14 settle (ms)
--- Returns  aborted | elsewhere + the fingerprint in the record | restored | send | settle + when to look again (ms, 0 for any time) | person |
+-- Returns  over | elsewhere + the fingerprint in the record | restored | send | settle + when to look again (ms, 0 for any time) | person |
 --          busy + the ms after which to come back, 0 if others send for the step
 -- Atomic, because restored needs that no attempt is open, and the inverse that what is undone is ours.
 local host, sent, seen, shows, id = ARGV[3], tonumber(ARGV[5]), ARGV[7], ARGV[8], ARGV[11]
-if not op or not op.content or op.ended or op.decision ~= 'roll_back' then return { 'aborted' } end
+if not op or not op.content or op.ended or op.decision ~= 'roll_back' then return { 'over' } end
 local step = load_step(host)
-if not step or redis.call('SISMEMBER', UNDO, host) == 0 then return { 'aborted' } end
+if not step or redis.call('SISMEMBER', UNDO, host) == 0 then return { 'over' } end
 if step.fingerprint ~= ARGV[4] then return { 'elsewhere', step.fingerprint } end
 if step.attempts[id] then return opened_before(step.attempts[id]) end
 local again = close_settled(host, step, sent, settles_within(op, ARGV[14]))
@@ -18,7 +18,7 @@ local open = count(step, is_open)
 local undone = count(step, function(attempt) return attempt.undo and attempt.state ~= 'not_applied' end) > 0
 
 local function came(what)
-  note_step(host, 'probe')
+  note_step(host, 'look')
   ending = true
   return { what, string.format('%.0f', again) }
 end

@@ -10,6 +10,6 @@ local again = close_settled(host, step, sent, settles_within(op, ARGV[7]))
 local open = count(step, is_open)
 local proven = op.decision == 'roll_back' and tonumber(ARGV[5]) == 0 and open == 0 and seen == step.before
 local restored = proven and restore(host, step)
-note_step(host, 'probe')
+note_step(host, 'look')
 ending = true
 return { restored and '1' or '0', tostring(open), tostring(again) }

@@ -3,14 +3,14 @@
 --       (target | like | other), 7 its text ('' if there is none to keep), 8 why the operation must not start from
 --       that ('' if it may), 9 attempt id, 10 send_within, 11 call, 12 settle (ms), 13 action, 14 group,
 --       15 the time that another try needs (ms)
--- Returns  aborted | not_open | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of
+-- Returns  over | not_open | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of
 --          the reason and detail | send |
 --          busy + the ms after which to come back, 0 if others send for the step | missed + 0 + ms to the deadline
 -- Atomic, because what a look means depends on every attempt so far, and the attempt must be open before anything is sent.
-if op and (op.action ~= ARGV[13] or op.group ~= ARGV[14]) then return { 'aborted' } end -- the id was used again
+if op and (op.action ~= ARGV[13] or op.group ~= ARGV[14]) then return { 'over' } end -- the id was used again
 local host, seen, shows, id = ARGV[3], ARGV[5], ARGV[6], ARGV[9]
 local step = op and op.content and load_step(host)
-if not step then return { 'aborted' } end
+if not step then return { 'over' } end
 local no = turned_away(op, step, ARGV[4])
 if no then return no end
 if step.attempts[id] then return opened_before(step.attempts[id]) end
