@@ -50,7 +50,7 @@ MUTANTS = (
                 "  end\n"
             ),
         ),
-        ("postpone.lua", "note_step(host, 'waits')\n", "note_step(host, 'waits')\nending = true\n"),
+        ("postpone.lua", "note_step(host, 'waits')\n", "note_step(host, 'waits')\nrun.ending = true\n"),
         (
             "after.py",
             "            step.undo_misses += 1\n",

@@ -26,5 +26,5 @@ end
 change('ZREM', WAITS, host)
 leave(op, { host })
 note_step(host, 'abandoned')
-ending = true
+run.ending = true
 return {}

@@ -98,7 +98,7 @@ end
 redis.call('SET', lock, ID)
 redis.call('ZREM', PREFIX .. 'dropped', ID)
 redis.call('ZADD', OPERATIONS, NOW, ID)
-operation, stirred = nil, true
+operation, run.stirred = nil, true
 load_operation()
 if operation.auto_hold and last > 1 then hold(operation, 'the operation', 'it is held after each wave') end
 return { 'accepted' }

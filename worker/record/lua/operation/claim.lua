@@ -8,14 +8,14 @@
 if not op then redis.call('ZREM', DUE, ID) end
 if not op or op.ended then return {} end
 move(op)
-if ending then end_if_done(op) end
+if run.ending then end_if_done(op) end
 if op.ended then return {} end
 
 local phase, members, label = phase_of(op)
 local said = { phase, op.group, op.action, string.match(label or '', ':(%d+)') or '' }
 local function add(host) said[#said + 1] = host end
 if not members then
-  stirred = true -- it bakes, or is held
+  run.stirred = true -- it bakes, or is held
 elseif op.dispatched ~= label then
   set(op, 'dispatched', label)
   for _, host in ipairs(redis.call('SMEMBERS', members)) do add(host) end
@@ -34,6 +34,6 @@ elseif ARGV[3] ~= '' then
     op.progress_at, op.resumed = NOW, op.resumed + 1
     redis.call('HSET', OP, 'progress_at', NOW, 'resumed', op.resumed)
   end
-  stirred = true
+  run.stirred = true
 end
 return said

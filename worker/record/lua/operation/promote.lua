@@ -18,5 +18,5 @@ end
 note_moment('released', number, ARGV[4])
 announce('released')
 progressed()
-settled = true
+run.settled = true
 return {}

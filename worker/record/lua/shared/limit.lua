@@ -24,7 +24,7 @@ local function ticket(undo, host) return (undo and 'undo ' or 'forward ') .. hos
 local function wake(id, host, at)
   if id == ID then
     wait_until(host, at)
-    stirred = true
+    run.stirred = true
   else
     redis.call('ZADD', PREFIX .. 'op:' .. id .. ':waits', at, host)
     redis.call('ZADD', DUE, 'LT', at, id)
@@ -65,9 +65,9 @@ local function call_next(name, me)
   end
 end
 
-local function each_limit(host, run)
+local function each_limit(host, visit)
   for _, name in ipairs({ host, ALL }) do
-    local stop = run(name, limit_of(name), line(name, 'places'))
+    local stop = visit(name, limit_of(name), line(name, 'places'))
     if stop then return stop end
   end
 end

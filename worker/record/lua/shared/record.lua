@@ -86,18 +86,23 @@ local function set(op, field, value)
 end
 
 local ahead -- the hosts of all calls, until their steps are read
-local texts, steps, changed = {}, {}, {} -- by host: steps as they stand in the record, as worked on, those to be written
-local members = {} -- [command][key] -> members
-local moved -- whether the operation made progress
-local stirred -- whether anything changed by which the sweep goes
-local settled -- whether a host came to its outcome, and `move` is to be asked
-local ending -- whether the operation may have come to its end
-local events = {} -- in order; each of one kind, with its hosts
+local texts, steps = {}, {} -- by host: steps as they stand in the record, as worked on
+
+-- What this run has found out that it is to do: `serve` asks for the decision, `write` and `close` do the rest.
+local run = {
+  changed = {}, -- hosts whose steps are to be written
+  members = {}, -- [command][key] -> members
+  events = {}, -- in order; each of one kind, with its hosts
+  moved = false, -- whether the operation made progress
+  stirred = false, -- whether anything changed by which the sweep goes
+  settled = false, -- whether a host came to its outcome, and `move` is to be asked
+  ending = false, -- whether the operation may have come to its end
+}
 
 local function change(command, key, member)
-  members[command] = members[command] or {}
-  members[command][key] = members[command][key] or {}
-  table.insert(members[command][key], member)
+  local keys = run.members[command] or {}
+  run.members[command], keys[key] = keys, keys[key] or {}
+  table.insert(keys[key], member)
 end
 
 local function call_in_chunks(command, key, arguments)
@@ -108,14 +113,14 @@ end
 
 -- Progress puts the sweep's patience back to its start.
 local function progressed()
-  moved, stirred = true, true
+  run.moved, run.stirred = true, true
 end
 
 local function announce(what, host)
-  local event = events[#events]
+  local event = run.events[#run.events]
   if not event or event.what ~= what then
     event = { what = what, hosts = {} }
-    events[#events + 1] = event
+    table.insert(run.events, event)
   end
   table.insert(event.hosts, host)
 end
@@ -134,7 +139,7 @@ end
 
 local function write()
   local fields = {}
-  for host in pairs(changed) do
+  for host in pairs(run.changed) do
     local step = steps[host]
     local attempts = step.attempts
     if next(attempts) == nil then step.attempts = nil end -- an empty table would be encoded as an object
@@ -144,7 +149,7 @@ local function write()
     fields[#fields + 1] = texts[host]
   end
   call_in_chunks('HSET', STEPS, fields)
-  for command, keys in pairs(members) do
+  for command, keys in pairs(run.members) do
     for key, list in pairs(keys) do
       if key ~= WAITS then
         call_in_chunks(command, key, list)
@@ -154,14 +159,14 @@ local function write()
       end
     end
   end
-  if moved then
+  if run.moved then
     redis.call('HSET', OP, 'progress_at', NOW, 'resumed', 0)
     operation.progress_at, operation.resumed = NOW, 0
   end
-  for _, event in ipairs(events) do
+  for _, event in ipairs(run.events) do
     if #event.hosts < 2 then event.host, event.hosts = event.hosts[1], nil end
     event.at = NOW
     redis.call('PUBLISH', PREFIX .. 'events:' .. ID, cjson.encode(event))
   end
-  changed, members, moved, events = {}, {}, nil, {}
+  run.changed, run.members, run.events, run.moved = {}, {}, {}, false
 end

@@ -24,7 +24,7 @@ local function decide(op, decision, why)
   redis.call('DEL', WAITS) -- they were waits of forward steps
   first_wait = false
   announce('decided')
-  ending = true
+  run.ending = true
   progressed()
 end
 
@@ -40,7 +40,7 @@ local function hold(op, who, why)
   redis.call('HSET', OP, 'held', cjson.encode({ who = who, why = why, since = NOW }))
   op.held = true
   announce('held')
-  stirred = true
+  run.stirred = true
 end
 
 -- Has a stage begin on hosts: a wave, or a round of the gate, of this number. It has a deadline of its own.
@@ -131,7 +131,7 @@ local function move(op)
   if op.failed > 0 then
     decide(op, 'roll_back', op.failure)
   elseif op.waves then
-    stirred = true
+    run.stirred = true
     while step_on(op) do end
   elseif todo(op) == 0 then
     decide(op, 'commit')
@@ -227,7 +227,7 @@ end
 -- The end, with the lock released, as soon as nothing is open and nothing is left to undo. Until then the sweep
 -- looks at what a commit leaves open once that can no longer be in our own hands.
 local function end_if_done(op)
-  ending = nil
+  run.ending = false
   if op.ended or not op.decision then return end
   write()
   if redis.call('SCARD', OPEN) > 0 or (op.decision == 'roll_back' and redis.call('SCARD', UNDO) > 0) then
@@ -286,7 +286,7 @@ end
 
 -- At the end of every run, once all calls have been served.
 local function close()
-  if ending then end_if_done(operation) end
+  if run.ending then end_if_done(operation) end
   write()
-  if stirred and not operation.ended then redis.call('ZADD', DUE, due(operation), ID) end
+  if run.stirred and not operation.ended then redis.call('ZADD', DUE, due(operation), ID) end
 end

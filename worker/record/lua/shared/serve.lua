@@ -11,8 +11,8 @@ for i, arguments in ipairs(calls) do
   local op, refused = load_operation()
   if refused then return refused end
   replies[i] = transition(arguments, op)
-  if settled then
-    settled, moved_on = nil, true
+  if run.settled then
+    run.settled, moved_on = false, true
     move(operation)
   end
 end

@@ -41,7 +41,7 @@ end
 
 -- Has a step written at the end of the run, counts that as progress, and tells of it.
 local function note_step(host, what)
-  changed[host] = true
+  run.changed[host] = true
   progressed()
   announce(what, host)
 end
@@ -137,7 +137,7 @@ end
 
 -- A reason is a kind, which may be missing, and a detail; text for people is made of them where it is shown.
 local function set_outcome(host, step, outcome, kind, detail)
-  settled = true
+  run.settled = true
   operation.todo = todo(operation) - 1
   step.outcome = outcome
   if outcome == 'applied' and operation.waves then set(operation, 'changed', operation.changed + 1) end
@@ -187,9 +187,9 @@ end
 
 -- Ends a step that was told the answer to a write; what a forward one answers then.
 local function after_answer(op, host, step)
-  changed[host] = true
+  run.changed[host] = true
   if not op.ended then progressed() end
-  ending = true
+  run.ending = true
   announce('answer', host)
   if step.outcome then return came_to(step) end
   if op.decision then return { 'over' } end

@@ -20,5 +20,5 @@ elseif health == 'unwell' and sent >= gate.sent + 1000 then
 end
 if failed then fail(op, host, 'gate', ARGV[8]) end
 note_step(host, 'gate')
-settled = true
+run.settled = true
 return { health == 'well' and 'passed' or failed and 'failed' or 'again' }

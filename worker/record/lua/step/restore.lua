@@ -19,7 +19,7 @@ local undone = count(step, function(attempt) return attempt.undo and attempt.sta
 
 local function came(what)
   note_step(host, 'look')
-  ending = true
+  run.ending = true
   return { what, string.format('%.0f', again) }
 end
 local function prove(lost)

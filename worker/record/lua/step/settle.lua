@@ -11,5 +11,5 @@ local open = count(step, is_open)
 local proven = op.decision == 'roll_back' and tonumber(ARGV[5]) == 0 and open == 0 and seen == step.before
 local restored = proven and restore(host, step)
 note_step(host, 'look')
-ending = true
+run.ending = true
 return { restored and '1' or '0', tostring(open), tostring(again) }
