@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, JsonValue
 from lockstep.mock_api.admin import NodeInfo
 from lockstep.mock_api.app import documented
 from lockstep.mock_api.cluster import Cluster, Member
-from lockstep.mock_api.faults import Armed, Latency, Rule, explain
+from lockstep.mock_api.faults import ArmedRule, Latency, Rule, explain
 from lockstep.mock_api.history import CallEnd, Record
 from lockstep.mock_api.node import GroupBody, Manners
 
@@ -59,7 +59,7 @@ def admin_app(cluster: Cluster) -> FastAPI:
             **dict(node.manners),
         )
 
-    async def arm(name: str | None, rules: list[Rule], *, keep: bool = False) -> dict[str, list[Armed]]:
+    async def arm(name: str | None, rules: list[Rule], *, keep: bool = False) -> dict[str, list[ArmedRule]]:
         members = chosen(name)
         for rule in rules:
             if rule.node is not None and chosen(rule.node)[0] not in members:
@@ -82,22 +82,22 @@ def admin_app(cluster: Cluster) -> FastAPI:
 
     @app.get("/faults", summary="Show the rules, with their counters")
     @app.get("/nodes/{name}/faults", summary="Show a node's rules, with their counters")
-    async def faults(name: str | None = None) -> dict[str, list[Armed]]:
+    async def faults(name: str | None = None) -> dict[str, list[ArmedRule]]:
         return {member.name: member.node.plan.armed for member in chosen(name)}
 
     @app.put("/faults", summary="Replace the rules")
     @app.put("/nodes/{name}/faults", summary="Replace a node's rules")
-    async def replace_faults(rules: Rules, name: str | None = None) -> dict[str, list[Armed]]:
+    async def replace_faults(rules: Rules, name: str | None = None) -> dict[str, list[ArmedRule]]:
         return await arm(name, rules)
 
     @app.post("/faults", summary="Add rules after those there are")
     @app.post("/nodes/{name}/faults", summary="Add rules to a node")
-    async def add_faults(rules: Rules, name: str | None = None) -> dict[str, list[Armed]]:
+    async def add_faults(rules: Rules, name: str | None = None) -> dict[str, list[ArmedRule]]:
         return await arm(name, rules, keep=True)
 
     @app.delete("/faults", summary="Remove every rule; latency and nodes that are down stay so")
     @app.delete("/nodes/{name}/faults", summary="Remove a node's rules")
-    async def remove_faults(name: str | None = None) -> dict[str, list[Armed]]:
+    async def remove_faults(name: str | None = None) -> dict[str, list[ArmedRule]]:
         return await arm(name, [])
 
     @app.put("/latency", summary="Set the latency of every node; null for none")

@@ -206,7 +206,7 @@ def script(rule: Rule | None) -> Script:
 
 
 @dataclass(slots=True)
-class Armed:
+class ArmedRule:
     rule: Rule
     seen: int = 0
     """Calls that matched it."""
@@ -236,12 +236,12 @@ class FaultPlan:
     def reset(self) -> None:
         """Forget rules and latency, and begin the sequence of numbers again."""
         self._dice = random.Random(self._seed)
-        self.armed: list[Armed] = []
+        self.armed: list[ArmedRule] = []
         self.latency: Latency | None = None
 
     def replace(self, rules: Iterable[Rule], *, keep: bool = False) -> None:
         """Put these rules, their counters at zero, in place of all others, or after them."""
-        self.armed = [*(self.armed if keep else ()), *map(Armed, rules)]
+        self.armed = [*(self.armed if keep else ()), *map(ArmedRule, rules)]
 
     def draw(self, method: Method, group: str | None) -> Draw:
         """Decide about the next call. Counts it."""

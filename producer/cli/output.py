@@ -22,7 +22,7 @@ from lockstep.worker.process.secrets import mask
 if TYPE_CHECKING:
     from lockstep.producer.client.operation import Operation as Handle
     from lockstep.producer.doctor import Finding
-    from lockstep.worker.record.status import HeldInventory
+    from lockstep.worker.record.reports import HeldInventory
 
 MOMENTS = {"at", "since", "until", "seen_at", "read_at", "due_at", "bake_until", "expires_at"} | {
     f"{what}_at" for what in ("created", "deadline", "decided", "ended")
@@ -47,11 +47,11 @@ def operation_document(operation: Status) -> dict[str, object]:
     }
 
 
-def _waves(standing: RolloutState) -> dict[str, object]:
+def _waves(rollout: RolloutState) -> dict[str, object]:
     return {
-        **document(standing, "wave waves stage bake_until expires_at"),
-        "hold": standing.hold and document(standing.hold, "number who why since until"),
-        "course": [document(each, "at what number said") for each in standing.moments],
+        **document(rollout, "wave waves stage bake_until expires_at"),
+        "hold": rollout.hold and document(rollout.hold, "number who why since until"),
+        "course": [document(each, "at what number said") for each in rollout.moments],
     }
 
 

@@ -14,7 +14,7 @@ from lockstep.worker.operation.host import age, local
 from lockstep.worker.operation.model import Millis, Outcome, State, Status, Step, Undo
 from lockstep.worker.operation.names import counted, named, seconds
 from lockstep.worker.operation.story import HostResult, Result
-from lockstep.worker.operation.waves import idle, told_hold, told_standing
+from lockstep.worker.operation.waves import idle, told_hold, told_rollout
 
 if TYPE_CHECKING:
     from lockstep.producer.client.operation import OnChange
@@ -55,7 +55,7 @@ def standing(operation: Status) -> str | None:
     """Return how far an operation with waves is; None for one without, or one that is decided."""
     if operation.rollout is None or operation.decision is not None:
         return None
-    return told_standing(operation.rollout)
+    return told_rollout(operation.rollout)
 
 
 def _waves(operation: Status, now: Millis) -> str | None:

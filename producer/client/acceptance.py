@@ -17,7 +17,7 @@ from lockstep.worker.operation.model import GroupId, OperationId
 from lockstep.worker.operation.names import subject
 from lockstep.worker.operation.ports import Store
 from lockstep.worker.operation.transitions import Accepted, Busy, Claim, Phase, Request
-from lockstep.worker.operation.waves import earliest_end, told_standing
+from lockstep.worker.operation.waves import earliest_end, told_rollout
 from lockstep.worker.process.forks import leave_to_parent, renew_in_children
 from lockstep.worker.record import events as following
 from lockstep.worker.record.causes import cause_of, unavailable
@@ -211,7 +211,7 @@ def refuse_long_waits(link: Link, group: GroupId, owner: OperationId, lock_wait:
         return
     ends = "not before somebody promotes it" if earliest is None else f"at {local(earliest)} at the earliest"
     raise GroupBusy(
-        f'{subject(group)} is busy: operation "{owner}" is in {told_standing(kept.rollout)}, '
+        f'{subject(group)} is busy: operation "{owner}" is in {told_rollout(kept.rollout)}, '
         f"and ends {ends}; `lockstep status {owner}` tells more"
     )
 

@@ -17,12 +17,12 @@ from lockstep.producer.operators.hosts import HostStanding, standings
 from lockstep.producer.operators.plan import SyncItem, differences, kept_kind, sync_plan
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation import model
-from lockstep.worker.operation.drift import Forgotten
+from lockstep.worker.operation.drift import ForgottenGroup
 from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, RecordGone
 from lockstep.worker.operation.host import Pause
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, State
 from lockstep.worker.operation.names import millis_of, parse_limit, parse_note, show
-from lockstep.worker.record.status import HeldInventory
+from lockstep.worker.record.reports import HeldInventory
 
 
 class ClusterClient(ThingClient):
@@ -231,7 +231,7 @@ class ClusterClient(ThingClient):
         needy = [(each, advised(why, each.id, steps)) for each, steps, why in found if why is not None]
         return tuple(sorted(needy, key=lambda pair: pair[0].created_at))
 
-    def gone(self) -> tuple[tuple[model.Lost, Stuck], ...]:
+    def gone(self) -> tuple[tuple[model.LostOperation, Stuck], ...]:
         """Return the operations whose record is gone, and on whose group no later one has ended, with why."""
         return tuple((each, unrecorded(each)) for each in self._link.unresolved())
 
@@ -239,7 +239,7 @@ class ClusterClient(ThingClient):
         """Read what is kept of hosts, workers and these groups: what is damaged is noted, or logged."""
         self._link.look_for_damage(GroupId(group) for group in groups)
 
-    def forget_deleted(self, before: datetime, *, dry_run: bool = True) -> list[tuple[Forgotten, int]]:
+    def forget_deleted(self, before: datetime, *, dry_run: bool = True) -> list[tuple[ForgottenGroup, int]]:
         """Forget the groups that were deleted on every host before a moment; return each with its bytes.
 
         With `dry_run` nothing is changed.

@@ -21,7 +21,7 @@ from lockstep.worker.operation.errors import (
 from lockstep.worker.operation.model import Hold, HostName
 from lockstep.worker.operation.names import named, parse_note, parse_timeout, show
 from lockstep.worker.operation.story import Result, answered, not_held, result_of
-from lockstep.worker.operation.transitions import Held, Refused, Request
+from lockstep.worker.operation.transitions import Held, Refusal, Request
 from lockstep.worker.record.events import Changes, Snapshot, follow, follow_async
 from lockstep.worker.record.link import Link, unknown
 
@@ -148,13 +148,13 @@ class Operation:
     def cancel(self, reason: str | None = None) -> None:
         """Have it rolled back; who and why is kept in the record. Raises CancelRefused once it is decided."""
         match self._link.store.cancel(self.id, self._by(reason)):
-            case Refused.UNKNOWN:
+            case Refusal.UNKNOWN:
                 raise self._gone()
-            case Refused.COMMITTED:
+            case Refusal.COMMITTED:
                 undo = "set or delete it" if "/" in self.group else f"{self.action.inverse} the group"
                 why = f"it is committed; {undo} instead"
                 raise CancelRefused(f'operation "{self.id}" cannot be cancelled: {why}')
-            case Refused.ROLLING_BACK:
+            case Refusal.ROLLING_BACK:
                 state = self.status().state.replace("_", " ")
                 raise CancelRefused(f'operation "{self.id}" cannot be cancelled: it is {state} already')
         self._broker.next(self._link.store, self.id, self.group)
@@ -166,7 +166,7 @@ class Operation:
         if it has no waves.
         """
         said = self._link.store.hold(self.id, self._created_by, parse_note("reason", reason))
-        if isinstance(said, Refused):
+        if isinstance(said, Refusal):
             raise self._not_held(said, "held")
         return said
 
@@ -182,16 +182,16 @@ class Operation:
         hold = status.rollout.hold if status.rollout else None
         seen = number or (hold.number if hold else 0)
         said = self._link.store.promote(self.id, seen, by)
-        if seen == 0 or said not in (None, Refused.ALREADY):
-            raise self._not_held(said or Refused.FREE, "promoted")
+        if seen == 0 or said not in (None, Refusal.ALREADY):
+            raise self._not_held(said or Refusal.FREE, "promoted")
         self._broker.next(self._link.store, self.id, self.group)
         return hold if said is None else None
 
     def _by(self, reason: str | None) -> str:
         return self._created_by + ("" if reason is None else f": {parse_note('reason', reason)}")
 
-    def _not_held(self, said: Refused, what: str) -> HoldRefused | RecordGone | UnknownOperation:
-        if said is Refused.UNKNOWN:
+    def _not_held(self, said: Refusal, what: str) -> HoldRefused | RecordGone | UnknownOperation:
+        if said is Refusal.UNKNOWN:
             return self._gone()
         why = not_held(said, self.status().rollout)
         return HoldRefused(f'operation "{self.id}" cannot be {what}: {why}')
@@ -205,10 +205,10 @@ class Operation:
         match self._link.store.abandon(self.id, HostName(host), self._by(reason)):
             case None:
                 return
-            case Refused.UNKNOWN:
+            case Refusal.UNKNOWN:
                 names = named([step.host for step in self.steps()])
                 raise InvalidInput(f'host {show(host)} is no part of operation "{self.id}": {names} are')
-            case Refused.UNDECIDED:
+            case Refusal.UNDECIDED:
                 why = "it is not decided yet; cancel it to have it rolled back"
             case _:
                 why = "nothing is left to restore or to settle there"

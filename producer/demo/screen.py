@@ -16,7 +16,7 @@ from rich.text import Text
 from lockstep.producer.cli.commands.watch import NewLines
 from lockstep.worker.operation.model import Outcome, State, Status, Step, Undo
 from lockstep.worker.operation.story import story
-from lockstep.worker.operation.waves import told_standing
+from lockstep.worker.operation.waves import told_rollout
 
 STATE_STYLES = {State.COMMITTED: "bold green", State.ROLLED_BACK: "bold yellow"}
 BAD = frozenset({Outcome.REFUSED, Outcome.UNREACHABLE, Outcome.UNKNOWN})
@@ -116,7 +116,7 @@ def told(operation: Status, step: Step) -> str:
 
 def standing(operation: Status) -> str:
     if operation.state is State.APPLYING:
-        waves = f"{told_standing(operation.rollout)}, " if operation.rollout else ""
+        waves = f"{told_rollout(operation.rollout)}, " if operation.rollout else ""
         return f"applying, {waves}{operation.hosts_done} of {operation.hosts_total} hosts done"
     words = operation.state.replace("_", " ")
     if operation.settling and not operation.ended:

@@ -10,10 +10,10 @@ from lockstep.producer.doctor import Finding, Level
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.connection import SKEW
 from lockstep.worker.operation.host import Pause, age
-from lockstep.worker.operation.model import HostName, Lost, Millis
+from lockstep.worker.operation.model import HostName, LostOperation, Millis
 from lockstep.worker.operation.names import alike, counted, named, seconds
 from lockstep.worker.record.damage import Damage
-from lockstep.worker.record.status import HeldInventory, Stall
+from lockstep.worker.record.reports import HeldInventory, Stall
 from lockstep.worker.settings import PREFIX, TYPES, Settings
 
 FULL = 0.7
@@ -74,7 +74,7 @@ class WorkFacts:
     """Groups that the patrol should have looked at by now."""
     patrol_lag: int = 0
     """Milliseconds since the longest overdue of them was due."""
-    lost: Sequence[Lost] = ()
+    lost: Sequence[LostOperation] = ()
     """Operations whose record is gone, and on whose group no later one has ended."""
 
 

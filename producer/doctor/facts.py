@@ -32,14 +32,14 @@ from lockstep.producer.operators.hosts import look_at_group, together
 from lockstep.worker.celery import ABOUT, QUEUES, make_app
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.kinds.seal import SealKeys
-from lockstep.worker.operation.drift import Remembered
+from lockstep.worker.operation.drift import EndsSize
 from lockstep.worker.operation.errors import InvalidInput, StoreUnavailable
 from lockstep.worker.operation.model import GroupId, Millis, Stage, Status
 from lockstep.worker.operation.names import counted
 from lockstep.worker.record.causes import NO_REDIS, unavailable
 from lockstep.worker.record.damage import Damage, noted
 from lockstep.worker.record.link import Link, RedisFacts
-from lockstep.worker.record.status import HeldInventory
+from lockstep.worker.record.reports import HeldInventory
 from lockstep.worker.settings import Settings
 
 OLDEST = (6, 2)
@@ -85,7 +85,7 @@ def examine(
         yield from on_work(work, settings)
         yield from on_stalls(link.stalls.all())
         yield from on_pauses(link.pauses.all())
-        yield from (Finding("limit", Level.OK, each.text) for each in link.limits.turns())
+        yield from (Finding("limit", Level.OK, each.text) for each in link.limits.loads())
         kept = link.store.remembered()
         yield on_remembered(kept, facts, settings)
         yield on_records(link.store.operations(NEWEST), link.store.now(), kept, facts, settings)
@@ -245,7 +245,7 @@ def on_connections(facts: RedisFacts, workers: int) -> list[Finding]:
     return [Finding("redis", Level.OK, has)]
 
 
-def on_remembered(kept: Remembered, facts: RedisFacts, settings: Settings) -> Finding:
+def on_remembered(kept: EndsSize, facts: RedisFacts, settings: Settings) -> Finding:
     """Tell what deleted groups take in Redis, how that grows, and when it comes to the watermark."""
     each_day, days = kept.daily, settings.deleted_days
     text = f"{counted(kept.groups, 'group')} remembered in {size(kept.size)}"
@@ -264,7 +264,7 @@ def on_remembered(kept: Remembered, facts: RedisFacts, settings: Settings) -> Fi
 
 
 def on_records(
-    newest: Sequence[Status], now: Millis, kept: Remembered, facts: RedisFacts, settings: Settings
+    newest: Sequence[Status], now: Millis, kept: EndsSize, facts: RedisFacts, settings: Settings
 ) -> Finding:
     """Tell what the records of operations come to, if as many go on coming as the newest few."""
     if not newest:

@@ -14,7 +14,7 @@ from lockstep.worker.operation.model import (
     Attempt,
     AttemptState,
     HostName,
-    Lost,
+    LostOperation,
     Millis,
     OperationId,
     Outcome,
@@ -240,7 +240,7 @@ def stuck(operation: Status, now: Millis) -> Stuck | None:
     return None
 
 
-def unrecorded(lost: Lost) -> Stuck:
+def unrecorded(lost: LostOperation) -> Stuck:
     """Tell what a person has to do for an operation whose record is gone."""
     return Stuck(
         "its record is gone: hosts may have been changed, and nothing carries it on",

@@ -18,7 +18,7 @@ from lockstep.worker.operation.ports import HostApi, Store
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.record.redis import RedisStore
-from lockstep.worker.record.status import Pauses
+from lockstep.worker.record.reports import Pauses
 from lockstep.worker.steps.apply import StepContext
 from tests.twin import MemoryStore
 from tests.waiting import eventually

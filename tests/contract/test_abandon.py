@@ -2,13 +2,13 @@ from __future__ import annotations
 
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import AttemptState, HostName, OperationId, State, Undo
-from lockstep.worker.operation.transitions import Forward, Refused
+from lockstep.worker.operation.transitions import Forward, Refusal
 from tests.contract.driver import PRESENT, A, B, Driver
 
 WHY = "host is gone for good (ann)"
 
 
-def abandon(driver: Driver, host: HostName) -> Refused | None:
+def abandon(driver: Driver, host: HostName) -> Refusal | None:
     return driver.store.abandon(driver.id, host, WHY)
 
 
@@ -46,7 +46,7 @@ def test_a_settling_host_may_be_abandoned_and_the_commit_stands(create: Driver) 
     create.begin(A, "a1")
     create.begin(A, "a2", PRESENT)
     create.apply(B).commit()
-    assert abandon(create, B) is Refused.NOT_PENDING
+    assert abandon(create, B) is Refusal.NOT_PENDING
     assert abandon(create, A) is None
     assert (create.kept().state, create.kept().ended) == (State.COMMITTED, True)
     assert create.attempt(A, "a1").state is AttemptState.ABANDONED
@@ -64,12 +64,12 @@ def test_an_answer_after_it_was_abandoned_changes_nothing(create: Driver) -> Non
 def test_only_a_pending_host_of_a_decided_operation_is_abandoned(create: Driver) -> None:
     create.begin(A, "a1")
     kept = create.step(A)
-    assert abandon(create, A) is Refused.UNDECIDED
+    assert abandon(create, A) is Refusal.UNDECIDED
     assert create.step(A) == kept
     create.roll_back()
-    assert abandon(create, B) is Refused.NOT_PENDING
-    assert abandon(create, HostName("c")) is Refused.UNKNOWN
+    assert abandon(create, B) is Refusal.NOT_PENDING
+    assert abandon(create, HostName("c")) is Refusal.UNKNOWN
     assert abandon(create, A) is None
-    assert abandon(create, A) is Refused.NOT_PENDING, "once"
+    assert abandon(create, A) is Refusal.NOT_PENDING, "once"
     create.id = OperationId("unknown")
-    assert abandon(create, A) is Refused.UNKNOWN
+    assert abandon(create, A) is Refusal.UNKNOWN

@@ -13,7 +13,7 @@ import pytest
 
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Decision, HostName, Outcome, State
-from lockstep.worker.operation.transitions import Accepted, Busy, Forward, Progress, Refused
+from lockstep.worker.operation.transitions import Accepted, Busy, Forward, Progress, Refusal
 from tests.contract.bench import RedisBench
 from tests.contract.driver import PRESENT, A, B, Driver
 
@@ -65,7 +65,7 @@ def test_of_many_deciders_one_wins_and_all_hear_it(create: Driver) -> None:
     said = together([decider(n) for n in range(AT_ONCE)])
     committed = create.kept().decision is Decision.COMMIT
     assert said.count(None) == (0 if committed else 1)
-    assert said.count(Refused.COMMITTED) == (AT_ONCE // 2 if committed else 0)
+    assert said.count(Refusal.COMMITTED) == (AT_ONCE // 2 if committed else 0)
     assert said.count(Progress(Forward.DONE, outcome=Outcome.APPLIED)) == (AT_ONCE // 2 if committed else 0)
 
 
@@ -79,7 +79,7 @@ def test_cancel_and_commit_never_both_win(redis_bench: RedisBench) -> None:
         ]
         cancelled, finished = together(calls)
         committed = create.kept().state is State.COMMITTED
-        assert (cancelled is Refused.COMMITTED) == committed
+        assert (cancelled is Refusal.COMMITTED) == committed
         assert (finished == Progress(Forward.DONE, outcome=Outcome.APPLIED)) == committed
         if not committed:
             create.undo(A, B)

@@ -21,7 +21,7 @@ from lockstep.worker.operation.thing import (
     ThingLook,
     ThingRequest,
 )
-from lockstep.worker.operation.transitions import Busy, Forward, Progress, Refused
+from lockstep.worker.operation.transitions import Busy, Forward, Progress, Refusal
 from tests.contract.bench import LIMITS, Bench
 from tests.contract.contents import FOREIGN, GONE, OLD, REWRITTEN, TARGET, THING, A, B, Thing, look
 
@@ -242,11 +242,11 @@ def test_an_undo_whose_answer_was_lost_is_proved_by_what_is_like_the_old_content
 def test_a_person_has_a_third_hands_content_written_over_and_only_what_was_seen(thing: Thing) -> None:
     thing.written(A)
     thing.roll_back()
-    assert thing.store.resolve(thing.id, A, "alice") is Refused.NOT_PENDING
+    assert thing.store.resolve(thing.id, A, "alice") is Refusal.NOT_PENDING
     assert thing.restore(A, FOREIGN).next is Forward.PERSON
     assert thing.store.resolve(thing.id, A, "alice") is None
     assert thing.restore(A, look("newer"), "u1").next is Forward.PERSON, "nobody has seen that"
-    assert thing.store.resolve(thing.id, HostName("c"), "alice") is Refused.UNKNOWN
+    assert thing.store.resolve(thing.id, HostName("c"), "alice") is Refusal.UNKNOWN
     assert thing.store.resolve(thing.id, A, "alice") is None
     assert thing.restore(A, look("newer"), "u1").next is Forward.SEND
 

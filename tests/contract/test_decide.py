@@ -20,7 +20,7 @@ from lockstep.worker.operation.model import (
     State,
     Undo,
 )
-from lockstep.worker.operation.transitions import Forward, Progress, Refused
+from lockstep.worker.operation.transitions import Forward, Progress, Refusal
 from lockstep.worker.steps.apply import Next, StepContext, forward
 from tests.contract.bench import LIMITS, Bench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, C, Driver
@@ -100,7 +100,7 @@ def test_the_first_decision_holds_for_ever(create: Driver) -> None:
     create.finish(B, "b1", Effect.APPLIED)
     kept = create.kept()
     create.bench.pass_time(2)
-    assert create.store.cancel(create.id, "second") is Refused.ROLLING_BACK
+    assert create.store.cancel(create.id, "second") is Refusal.ROLLING_BACK
     create.claim(resume=True)
     assert create.kept() == kept
     assert kept.reason == "cancelled by first"
@@ -169,7 +169,7 @@ def test_nobody_decides_an_unknown_operation(create: Driver) -> None:
     create.id = OperationId("unknown")
     keys = create.bench.key_names()
     assert create.store.claim(create.id) is None
-    assert create.store.cancel(create.id, "no") is Refused.UNKNOWN
+    assert create.store.cancel(create.id, "no") is Refusal.UNKNOWN
     assert create.bench.key_names() == keys
 
 
@@ -180,13 +180,13 @@ def test_cancel_rolls_back_and_asks_the_sweep_to_come_at_once(create: Driver) ->
     assert (create.kept().state, create.kept().reason) == (State.ROLLING_BACK, "cancelled by ann")
     assert create.due()
     assert create.store.cancel(create.id, "ann") is None
-    assert create.store.cancel(create.id, "bob") is Refused.ROLLING_BACK
+    assert create.store.cancel(create.id, "bob") is Refusal.ROLLING_BACK
 
 
 def test_cancel_after_commit_is_refused(create: Driver) -> None:
     create.apply(A, B).commit()
     kept = create.kept()
-    assert create.store.cancel(create.id, "too late") is Refused.COMMITTED
+    assert create.store.cancel(create.id, "too late") is Refusal.COMMITTED
     assert create.kept() == kept
 
 

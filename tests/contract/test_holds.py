@@ -17,9 +17,9 @@ from lockstep.worker.operation.transitions import (
     Forward,
     Held,
     Phase,
-    Refused,
+    Refusal,
 )
-from lockstep.worker.operation.waves import HOLD_MOST, Gated, Health
+from lockstep.worker.operation.waves import HOLD_MOST, GateVerdict, Health
 from lockstep.worker.record.codec import moments_from
 from lockstep.worker.record.keys import Keys
 from tests.contract.bench import PREFIX, Bench, RedisBench
@@ -55,13 +55,13 @@ def test_a_hold_in_the_last_wave_binds_the_commit(canary: Driver) -> None:
 def test_a_promote_releases_the_hold_that_was_seen_and_no_other(canary: Driver) -> None:
     canary.store.hold(canary.id, "ann", "first")
     assert canary.store.promote(canary.id, 1) is None
-    assert canary.store.promote(canary.id, 1) is Refused.ALREADY
+    assert canary.store.promote(canary.id, 1) is Refusal.ALREADY
     canary.store.hold(canary.id, "bob", "second")
-    assert canary.store.promote(canary.id, 1) is Refused.ALREADY, "it comes late, or again"
+    assert canary.store.promote(canary.id, 1) is Refusal.ALREADY, "it comes late, or again"
     canary.apply(A)
     assert rollout(canary).wave == 1
     canary.store.hold(canary.id, "eve", "third")
-    assert canary.store.promote(canary.id, 2) is Refused.OTHER
+    assert canary.store.promote(canary.id, 2) is Refusal.OTHER
     assert canary.store.promote(canary.id, 3, "bob: a is well") is None
     assert rollout(canary).wave == 2
     course = {(each.what, each.number): each.said for each in rollout(canary).moments}
@@ -79,18 +79,18 @@ def test_two_holds_of_one_moment_are_told_in_their_order() -> None:
 
 
 def test_hold_and_promote_say_why_they_do_nothing(canary: Driver) -> None:
-    assert canary.store.promote(canary.id, 1) is Refused.FREE
+    assert canary.store.promote(canary.id, 1) is Refusal.FREE
     canary.roll_back()
-    assert canary.store.hold(canary.id, "ann", "why") is Refused.ROLLING_BACK
-    assert canary.store.promote(canary.id, 1) is Refused.ROLLING_BACK
+    assert canary.store.hold(canary.id, "ann", "why") is Refusal.ROLLING_BACK
+    assert canary.store.promote(canary.id, 1) is Refusal.ROLLING_BACK
     gone = Driver(canary.bench, "gone")
-    assert gone.store.hold(gone.id, "ann", "why") is Refused.UNKNOWN
-    assert gone.store.promote(gone.id, 1) is Refused.UNKNOWN
+    assert gone.store.hold(gone.id, "ann", "why") is Refusal.UNKNOWN
+    assert gone.store.promote(gone.id, 1) is Refusal.UNKNOWN
 
 
 def test_an_operation_without_waves_cannot_be_held(create: Driver) -> None:
-    assert create.store.hold(create.id, "ann", "why") is Refused.NO_WAVES
-    assert create.store.promote(create.id, 1) is Refused.FREE
+    assert create.store.hold(create.id, "ann", "why") is Refusal.NO_WAVES
+    assert create.store.promote(create.id, 1) is Refusal.FREE
 
 
 def test_a_hold_ends_in_a_rollback_if_nobody_promotes(still: Bench) -> None:
@@ -137,8 +137,8 @@ def test_every_host_of_open_waves_passes_the_gate_before_the_next_opens(bench: B
     assert driver.store.claim(driver.id) == Claim(Phase.GATE, GROUP, driver.action, (A,), 1)
     assert driver.store.view(driver.id, A).gating == 1
     assert driver.begin(B, "b1").next is Forward.NOT_OPEN
-    assert gate(driver, A, "look") is Gated.PASSED
-    assert gate(driver, A, "again", Health.CHANGED) is Gated.IGNORED, "it has passed"
+    assert gate(driver, A, "look") is GateVerdict.PASSED
+    assert gate(driver, A, "again", Health.CHANGED) is GateVerdict.IGNORED, "it has passed"
     assert driver.store.view(driver.id, A).gating is None
     driver.apply(B)
     assert driver.store.claim(driver.id) == Claim(Phase.GATE, GROUP, driver.action, (A, B), 2), "a again"
@@ -168,15 +168,15 @@ def test_a_look_of_an_earlier_round_counts_for_nothing(bench: Bench) -> None:
     assert rollout(driver).stage is Stage.WAITING
     driver.store.promote(driver.id, 1)
     assert rollout(driver).stage is Stage.GATING, "what passed before the hold says nothing of now"
-    assert gate(driver, A, "late", number=1) is Gated.IGNORED
+    assert gate(driver, A, "late", number=1) is GateVerdict.IGNORED
     assert rollout(driver).wave == 1
-    assert gate(driver, A, "now") is Gated.PASSED
+    assert gate(driver, A, "now") is GateVerdict.PASSED
     assert rollout(driver).wave == 2
 
 
 def test_a_host_that_shows_something_else_fails_at_the_gate_at_once(bench: Bench) -> None:
     driver = accepted(bench, CAREFUL).apply(A)
-    assert gate(driver, A, "look", Health.CHANGED) is Gated.FAILED
+    assert gate(driver, A, "look", Health.CHANGED) is GateVerdict.FAILED
     assert driver.kept().reason == "a failed at the gate (GET 503)"
     assert driver.step(A).outcome is Outcome.APPLIED
     assert driver.claim() == (A,)
@@ -187,8 +187,8 @@ def test_a_host_that_is_unwell_fails_at_the_third_look_a_second_apart(bench: Ben
     now = bench.now()
     looks = [("one", 0), ("one", 5_000), ("two", 500), ("three", 1_000), ("four", 1_999)]
     for look, after in looks:
-        assert gate(driver, A, look, Health.UNWELL, sent=now + after) is Gated.AGAIN
-    assert gate(driver, A, "five", Health.UNWELL, sent=now + 2_000) is Gated.FAILED
+        assert gate(driver, A, look, Health.UNWELL, sent=now + after) is GateVerdict.AGAIN
+    assert gate(driver, A, "five", Health.UNWELL, sent=now + 2_000) is GateVerdict.FAILED
     assert driver.kept().decision is Decision.ROLL_BACK
 
 

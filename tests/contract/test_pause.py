@@ -12,7 +12,7 @@ from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Presence, State
 from lockstep.worker.operation.transitions import Accepted, Busy
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.record.status import Pauses
+from lockstep.worker.record.reports import Pauses
 from lockstep.worker.steps.apply import StepContext
 from lockstep.worker.steps.looks import PatrolTimes, patrol
 from tests.contract.bench import LIMITS, PREFIX, Bench, MemoryBench, RedisBench

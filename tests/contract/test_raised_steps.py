@@ -201,7 +201,7 @@ def test_a_step_that_finds_no_record_is_told_of_if_there_is_none(
     def step(*_: object) -> StepResult:
         if not there:
             memory.memory.records.pop(create.id, None)
-        return StepResult(Next.ABORTED, "no record")
+        return StepResult(Next.OVER, "no record")
 
     ran(create, memory, monkeypatch, step, step)
     assert set(memory.memory.lost()) == (set() if there else {create.id})

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from lockstep.worker.record import status as module
+from lockstep.worker.record import reports as module
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.record.status import Clocks, HeldInventory
+from lockstep.worker.record.reports import Clocks, HeldInventory
 from tests.contract.bench import PREFIX, RedisBench
 from tests.waiting import eventually
 

@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.record.status import Silences
+from lockstep.worker.record.reports import Silences
 from tests.contract.bench import PREFIX, RedisBench
 from tests.contract.driver import A, B
 

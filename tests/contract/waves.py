@@ -13,7 +13,7 @@ from lockstep.worker.operation.model import (
 from lockstep.worker.operation.transitions import (
     Accepted,
 )
-from lockstep.worker.operation.waves import Gated, Health, Rollout
+from lockstep.worker.operation.waves import GateVerdict, Health, Rollout
 from tests.contract.bench import Bench
 from tests.contract.driver import A, B, C, Driver
 
@@ -45,7 +45,7 @@ def gate(
     health: Health = Health.WELL,
     number: int | None = None,
     sent: int = 0,
-) -> Gated:
+) -> GateVerdict:
     """Record a look of the gate, of the open round unless told otherwise."""
     number = rollout(driver).round if number is None else number
     sent_at = Millis(sent) or driver.bench.now()

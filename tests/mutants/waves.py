@@ -40,7 +40,7 @@ WAVES = (
     mutant(
         "a promote releases whatever holds the operation",
         ("promote.lua", "if number ~= op.hold_no then", "if false then"),
-        ("waves.py", "        if number != waves.hold_no:\n            return Refused.OTHER\n", ""),
+        ("waves.py", "        if number != waves.hold_no:\n            return Refusal.OTHER\n", ""),
     ),
     mutant(
         "a look of the gate counts in any round",

@@ -26,7 +26,7 @@ from lockstep.worker.operation.transitions import (
     Busy,
     Forward,
     Progress,
-    Refused,
+    Refusal,
     Request,
     Settled,
 )
@@ -168,7 +168,7 @@ class SeeingTheTargetSettles(WatchedStore):
 class DecidesAgain(WatchedStore):
     """A later decision overrules the first."""
 
-    def cancel(self, operation: OperationId, by: str) -> Refused | None:
+    def cancel(self, operation: OperationId, by: str) -> Refusal | None:
         record = self.records[operation]
         if not record.ended:
             record.decision = None

@@ -18,7 +18,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Undo,
 )
-from lockstep.worker.operation.transitions import Accepted, Busy, Claim, Phase, Refused, Request
+from lockstep.worker.operation.transitions import Accepted, Busy, Claim, Phase, Refusal, Request
 from tests.simulation.faults import GROUP, Row
 from tests.simulation.limits import LIMITS
 from tests.simulation.settled import Course, committed, not_asked, opened
@@ -71,10 +71,10 @@ class WatchedStore(MemoryStore):
         self._race(operation)
         return super().claim(operation, resume=resume)
 
-    def cancel(self, operation: OperationId, by: str) -> Refused | None:
+    def cancel(self, operation: OperationId, by: str) -> Refusal | None:
         self._race(operation)
         said = super().cancel(operation, by)
-        if said is Refused.COMMITTED:
+        if said is Refusal.COMMITTED:
             self._ledger.world.hit(Row.CANCEL_COMMITTED)
         return said
 

@@ -17,7 +17,7 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.ports import LONG_AGO
-from lockstep.worker.operation.transitions import Claim, Forward, Phase, Progress, Refused, Settled
+from lockstep.worker.operation.transitions import Claim, Forward, Phase, Progress, Refusal, Settled
 from tests.twin.limit import OVER, SEND
 from tests.twin.queries import MemoryQueries
 from tests.twin.record import AttemptRecord, Record, StepRecord
@@ -154,17 +154,17 @@ class AfterDecision(MemoryQueries):
         self._progressed(record)
         return step.undo_misses
 
-    def abandon(self, operation: OperationId, host: HostName, reason: str) -> Refused | None:
+    def abandon(self, operation: OperationId, host: HostName, reason: str) -> Refusal | None:
         """Give up on a host that is still to be restored or settled."""
         record = self._load(operation)
         step = record.steps.get(host) if record is not None else None
         if record is None or step is None:
-            return Refused.UNKNOWN
+            return Refusal.UNKNOWN
         if record.decision is None:
-            return Refused.UNDECIDED
+            return Refusal.UNDECIDED
         pending = record.decision is Decision.ROLL_BACK and host in record.undo
         if record.ended or not (pending or step.open_attempts()):
-            return Refused.NOT_PENDING
+            return Refusal.NOT_PENDING
         for attempt in step.open_attempts():
             self._close_attempt(record, host, step, attempt, AttemptState.ABANDONED)
             self._suspect(record, host, attempt)

@@ -21,7 +21,7 @@ from lockstep.worker.operation.model import (
     Undo,
 )
 from lockstep.worker.operation.thing import Digest, Likeness, ThingEnd, ThingLook
-from lockstep.worker.operation.transitions import Forward, Progress, Refused, Request
+from lockstep.worker.operation.transitions import Forward, Progress, Refusal, Request
 from tests.twin.forward import MemoryForward
 from tests.twin.limit import OVER, SEND
 from tests.twin.record import AttemptRecord, Record, StepRecord
@@ -239,14 +239,14 @@ class MemoryContent(MemoryForward):
         step.over, step.trace = seen, replace(trace, foreign=None)
         return Forward.SEND
 
-    def resolve(self, operation: OperationId, host: HostName, who: str) -> Refused | None:
+    def resolve(self, operation: OperationId, host: HostName, who: str) -> Refusal | None:
         """Have what was there before written over what the host showed last."""
         record = self._load(operation)
         step = record.steps.get(host) if record is not None else None
         if record is None or step is None:
-            return Refused.UNKNOWN
+            return Refusal.UNKNOWN
         if record.ended or step.trace.foreign is None or host not in record.undo:
-            return Refused.NOT_PENDING
+            return Refusal.NOT_PENDING
         step.trace = replace(step.trace, restore_over=step.trace.foreign)
         record.waits[host] = self.clock()
         self._progressed(record)

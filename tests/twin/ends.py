@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from lockstep.worker.operation.drift import Drift, End, Forgotten
+from lockstep.worker.operation.drift import Drift, End, ForgottenGroup
 from lockstep.worker.operation.model import (
     Action,
     Decision,
     GroupId,
     HostName,
-    Lost,
+    LostOperation,
     Millis,
     OperationId,
     Presence,
@@ -42,7 +42,7 @@ class MemoryEnds(Books):
         """Yield every group of which an operation has ended; in no order, each once."""
         yield from self.left
 
-    def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> Forgotten | None:
+    def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> ForgottenGroup | None:
         """Forget a group that all its hosts were without before a moment; None if it is kept."""
         ends = self.left.get(group, {})
         watched = group in self.looks or any(of == group for of, _, _ in self.suspected)
@@ -52,7 +52,7 @@ class MemoryEnds(Books):
             return None
         if not dry_run:
             del self.left[group]
-        return Forgotten(group, len(ends), max(end.at for end in ends.values()))
+        return ForgottenGroup(group, len(ends), max(end.at for end in ends.values()))
 
     def forget_deleted(self, older_than: int) -> int:
         """Look at all groups, and forget those that were deleted longer ago than so many ms."""
@@ -109,13 +109,15 @@ class MemoryEnds(Books):
         """Return the drift that the patrol found and that has not gone since."""
         return [self.drifted[name] for name in sorted(self.drifted, key=" ".join)]
 
-    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost | None:
+    def note_lost(
+        self, operation: OperationId, group: GroupId, action: Action | None = None
+    ) -> LostOperation | None:
         """Keep that the record of an accepted operation is gone; None if retention dropped it."""
         if operation in self.dropped:
             return None
-        return self.gone.setdefault(operation, Lost(operation, group, action, self.clock()))
+        return self.gone.setdefault(operation, LostOperation(operation, group, action, self.clock()))
 
-    def lost(self) -> dict[OperationId, Lost]:
+    def lost(self) -> dict[OperationId, LostOperation]:
         """Return the operations whose record is gone."""
         return dict(self.gone)
 

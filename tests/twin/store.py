@@ -26,7 +26,7 @@ from lockstep.worker.operation.transitions import (
     Forward,
     Miss,
     Progress,
-    Refused,
+    Refusal,
     Request,
 )
 from tests.twin.content import MemoryContent
@@ -244,14 +244,14 @@ class MemoryStore(MemoryContent):
             case Effect.MISDIRECTED:
                 self._set_outcome(record, host, step, Outcome.UNKNOWN, answer, Why.MISDIRECTED)
 
-    def cancel(self, operation: OperationId, by: str) -> Refused | None:
+    def cancel(self, operation: OperationId, by: str) -> Refusal | None:
         """Decide to roll back, unless decided; `by` says who asked for it, and why."""
         record = self._load(operation)
         if record is None:
-            return Refused.UNKNOWN
+            return Refusal.UNKNOWN
         if record.decision is not None:
             same = (None, Why.CANCELLED, by) == record.reason
-            return None if same else Refused(record.decision.value)
+            return None if same else Refusal(record.decision.value)
         self._decide(record, Decision.ROLL_BACK, (None, Why.CANCELLED, by))
         self._end_if_done(record)
         return None

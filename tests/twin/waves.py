@@ -12,9 +12,9 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.transitions import (
     Held,
-    Refused,
+    Refusal,
 )
-from lockstep.worker.operation.waves import HOLD_MOST, Gated, Health, Rollout
+from lockstep.worker.operation.waves import HOLD_MOST, GateVerdict, Health, Rollout
 from tests.twin.after import AfterDecision
 from tests.twin.record import WAVED, GateRecord, Record, Waves
 
@@ -33,33 +33,33 @@ class MemoryWaves(AfterDecision):
         if rollout.hold and rollout.last > 1:
             waves.put_on_hold(self.clock(), "the operation", "it is held after each wave")
 
-    def hold(self, operation: OperationId, who: str, why: str) -> Held | Refused:
+    def hold(self, operation: OperationId, who: str, why: str) -> Held | Refusal:
         """Keep an operation from going further than the wave at work."""
         record = self._load(operation)
         if record is None:
-            return Refused.UNKNOWN
+            return Refusal.UNKNOWN
         if record.decision is not None:
-            return Refused(record.decision.value)
+            return Refusal(record.decision.value)
         if record.waves is None:
-            return Refused.NO_WAVES
+            return Refusal.NO_WAVES
         hold = record.waves.put_on_hold(self.clock(), who, why)
         self.heard("held", record)
         return Held(hold.number, record.waves.wave, record.waves.stage)
 
-    def promote(self, operation: OperationId, number: int, by: str = "") -> Refused | None:
+    def promote(self, operation: OperationId, number: int, by: str = "") -> Refusal | None:
         """Release the hold of this number, and no other; None if that was done now. `by`: who, and why."""
         record = self._load(operation)
         if record is None:
-            return Refused.UNKNOWN
+            return Refusal.UNKNOWN
         if record.decision is not None:
-            return Refused(record.decision.value)
+            return Refusal(record.decision.value)
         waves = record.waves
         if waves is None or not waves.hold_no:
-            return Refused.FREE
+            return Refusal.FREE
         if number <= waves.released_no:
-            return Refused.ALREADY
+            return Refusal.ALREADY
         if number != waves.hold_no:
-            return Refused.OTHER
+            return Refusal.OTHER
         waves.released_no, waves.hold = number, None
         if waves.stage is Stage.WAITING and waves.asked.gate:
             waves.stage, waves.bake_until = Stage.BAKING, self.clock()
@@ -79,18 +79,18 @@ class MemoryWaves(AfterDecision):
         look: AttemptId,
         health: Health,
         said: str,
-    ) -> Gated:
+    ) -> GateVerdict:
         """Record what a look of the gate showed; ignored unless it is of the open round."""
         record = self._load(operation)
         waves = record.waves if record is not None and record.decision is None else None
         if record is None or waves is None or waves.round != number or host not in waves.gating:
-            return Gated.IGNORED
+            return GateVerdict.IGNORED
         step = record.steps[host]
         if step.gate is None or step.gate.round != number:
             step.gate = GateRecord(number)
         gate = step.gate
         if gate.id == look:
-            return Gated.AGAIN
+            return GateVerdict.AGAIN
         gate.id, gate.at, gate.said = look, self.clock(), said
         failed = health is Health.CHANGED
         if health is Health.WELL:
@@ -105,4 +105,10 @@ class MemoryWaves(AfterDecision):
         self.heard("gate", record, host)
         self._move_on(record)
         self._end_if_done(record)
-        return Gated.PASSED if health is Health.WELL else Gated.FAILED if failed else Gated.AGAIN
+        return (
+            GateVerdict.PASSED
+            if health is Health.WELL
+            else GateVerdict.FAILED
+            if failed
+            else GateVerdict.AGAIN
+        )

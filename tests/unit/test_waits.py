@@ -21,7 +21,7 @@ from lockstep.worker.celery.broker import pools
 from lockstep.worker.monitoring import heartbeat, metrics
 from lockstep.worker.monitoring.heartbeat import Heartbeat
 from lockstep.worker.monitoring.probe import EVERY, HealthFiles
-from lockstep.worker.record.status import Clocks
+from lockstep.worker.record.reports import Clocks
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks.received import PatientRequest
 from lockstep.worker.tasks.sweep import held

@@ -12,7 +12,7 @@ import pytest
 from lockstep.worker.hosts import curl, transfer
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.operation.answer import Carried, Reply, Watched
+from lockstep.worker.operation.answer import CallFigures, CallWatch, Reply
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
@@ -29,15 +29,15 @@ WHILE = 0.1
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Carried]:
+def told(monkeypatch: pytest.MonkeyPatch) -> list[CallFigures]:
     """What is told of the calls of this test."""
-    found: list[Carried] = []
+    found: list[CallFigures] = []
     monkeypatch.setattr(curl, "watches", [lambda *_: ({}, found.append)])
     return found
 
 
 def test_who_fails_in_watching_a_call_changes_nothing_of_it(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, told: list[Carried]
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, told: list[CallFigures]
 ) -> None:
     begin, end = Mock(side_effect=ZeroDivisionError), Mock(side_effect=ZeroDivisionError)
     monkeypatch.setattr(curl, "watches", [begin, lambda *_: ({}, end), *curl.watches])
@@ -50,7 +50,7 @@ def test_who_fails_in_watching_a_call_changes_nothing_of_it(
 def test_the_host_is_told_who_asks_and_nothing_is_measured_for_nobody(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def watch(method: str, where: str) -> Watched:
+    def watch(method: str, where: str) -> CallWatch:
         return {"X-Asked": f"{method} {where}"}, lambda _: None
 
     with answering({"x": ANSWER}) as server:
@@ -73,7 +73,7 @@ def slowly(peer: socket.socket) -> bool:
 
 
 @pytest.mark.parametrize("at", [plain, secured()], ids=["plain", "TLS"])
-def test_each_part_of_a_call_is_told_when_it_was_there(told: list[Carried], at: At) -> None:
+def test_each_part_of_a_call_is_told_when_it_was_there(told: list[CallFigures], at: At) -> None:
     loop, say = curl.Loop(), slowly
     with served() as server:
         server.rows = {**server.rows, "x": say}
@@ -92,7 +92,7 @@ def test_each_part_of_a_call_is_told_when_it_was_there(told: list[Carried], at: 
 
 
 @pytest.mark.parametrize(("verb", "size"), [("GET", 0), ("POST", 16), ("PUT", 2_000_000)])
-def test_the_bytes_are_those_that_the_host_saw(told: list[Carried], verb: str, size: int) -> None:
+def test_the_bytes_are_those_that_the_host_saw(told: list[CallFigures], verb: str, size: int) -> None:
     with answering({"x": KEEP + ANSWER}) as server:
         asked = request(verb, f"{server.url}/x/")
         assert isinstance(curl.Loop().carry(replace(asked, body=b"x" * size if size else None)), Reply)
@@ -104,7 +104,7 @@ def test_each_value_is_counted_under_its_name(monkeypatch: pytest.MonkeyPatch) -
     counted: list[tuple[object, ...]] = []
     monkeypatch.setattr(metrics, "count", lambda *labels, by=1: counted.append((*labels, by)))
     monkeypatch.setattr(metrics, "took", lambda name, seconds, *labels: counted.append((*labels, seconds)))
-    new = Carried(0.1, 0.2, 0.3, 0.4, sent=50, received=60, kept=False, status=200)
+    new = CallFigures(0.1, 0.2, 0.3, 0.4, sent=50, received=60, kept=False, status=200)
     bytes_of = [("call_bytes", "sent", 50), ("call_bytes", "received", 60)]
     last = [("first_byte", 0.3), ("total", 0.4)]
     for carried, kept, phases in (
@@ -118,18 +118,22 @@ def test_each_value_is_counted_under_its_name(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_refused_connection_is_neither_kept_nor_new(
-    monkeypatch: pytest.MonkeyPatch, told: list[Carried]
+    monkeypatch: pytest.MonkeyPatch, told: list[CallFigures]
 ) -> None:
     counted: list[tuple[object, ...]] = []
     monkeypatch.setattr(metrics, "count", lambda *labels, **_: counted.append(labels))
-    client(f"http://127.0.0.1:{refusing_port()}").probe(G)
+    client(f"http://127.0.0.1:{refusing_port()}").look_at_group(G)
     (carried,) = told
     assert (carried.kept, carried.first_byte, carried.sent, carried.received) == (False, 0, 0, 0)
     metrics.call_carried(carried)
     assert counted == [("call_bytes", "sent"), ("call_bytes", "received")]
 
 
-def test_who_watches_is_told_of_a_call_that_was_never_begun(told: list[Carried | None]) -> None:
+def test_who_watches_is_told_of_a_call_that_was_never_begun(told: list[CallFigures | None]) -> None:
     absent = Host(HostName("a"), "https://127.0.0.1:1", verify="/nowhere/ca.pem")
-    assert HostClient(absent, Settings(), curl.exchange).probe(G).text.startswith("not sent: its ca_file")
+    assert (
+        HostClient(absent, Settings(), curl.exchange)
+        .look_at_group(G)
+        .text.startswith("not sent: its ca_file")
+    )
     assert told == [None]

@@ -21,7 +21,7 @@ import pycurl
 
 from lockstep.worker.hosts.client import Call, Detail
 from lockstep.worker.hosts.transfer import Kept, Transfer
-from lockstep.worker.operation.answer import NoReply, Reply, Trouble, Watched
+from lockstep.worker.operation.answer import CallWatch, NoReply, Reply, Trouble
 from lockstep.worker.process.forks import leave_to_parent, renew_in_children
 
 IDLE = 256
@@ -32,7 +32,7 @@ NO_TLS_FILE = {FileNotFoundError: Detail.NO_FILE, EOFError: Detail.EMPTY_FILE}
 NOT_BEGUN = (EOFError, OSError, ValueError, RuntimeError, pycurl.error)
 """RuntimeError if there may be no more threads, pycurl.error for what libcurl does not take."""
 log = logging.getLogger(__name__)
-watches: list[Callable[[str, str], Watched]] = []
+watches: list[Callable[[str, str], CallWatch]] = []
 """Asked about each call, by method and URL. Nothing is measured while there are none."""
 
 
@@ -55,7 +55,7 @@ class Loop:
     def carry(self, asked: Call) -> Reply | NoReply:
         """Carry one call, from whichever thread."""
         began = (_unharmed(watch, asked.method, asked.url) for watch in watches)
-        watching: list[Watched] = [each for each in began if each is not None]
+        watching: list[CallWatch] = [each for each in began if each is not None]
         call = None
         try:
             call = Transfer(asked, self._kept, watching)

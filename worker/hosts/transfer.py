@@ -14,7 +14,7 @@ from typing import Any
 import pycurl
 
 from lockstep.worker.hosts.client import HEADERS, UNTRUSTED, Call, Detail, NoTLS, no_tls, seconds_to_wait
-from lockstep.worker.operation.answer import Carried, NoReply, Reply, Trouble, Watched
+from lockstep.worker.operation.answer import CallFigures, CallWatch, NoReply, Reply, Trouble
 from lockstep.worker.process.greenlets import Handover
 
 IDLE_SECONDS = 30
@@ -52,11 +52,11 @@ log = logging.getLogger(__name__)
 class Transfer:
     """One call under way; all but `asked`, `said` and `given_up` is the loop's."""
 
-    def __init__(self, asked: Call, kept: Kept, watching: Sequence[Watched]) -> None:
+    def __init__(self, asked: Call, kept: Kept, watching: Sequence[CallWatch]) -> None:
         """Tell libcurl all of it. Raises OSError for a file that is not readable, EOFError if empty."""
         self.asked, self._kept, self._measured = asked, kept, bool(watching)
         self.said: Handover[Reply | NoReply] = Handover()
-        self.carried: Carried | None = None
+        self.carried: CallFigures | None = None
         self.given_up = self.refused = self.stale = self.sent = self.whole = self.enough = False
         self.head: list[bytes] = []
         self.status = 0
@@ -245,10 +245,10 @@ def _content(file: str) -> bytes:
     raise EOFError
 
 
-def _carried(curl: pycurl.Curl) -> Carried:
+def _carried(curl: pycurl.Curl) -> CallFigures:
     sent = curl.getinfo(pycurl.REQUEST_SIZE)  # its body is in it
     received = curl.getinfo(pycurl.HEADER_SIZE) + curl.getinfo(pycurl.SIZE_DOWNLOAD_T)
-    return Carried(
+    return CallFigures(
         connected=curl.getinfo(pycurl.CONNECT_TIME),
         secured=curl.getinfo(pycurl.APPCONNECT_TIME),
         first_byte=curl.getinfo(pycurl.STARTTRANSFER_TIME) if received else 0.0,  # else when it failed

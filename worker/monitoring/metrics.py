@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from lockstep.worker.monitoring.probe import EVERY
-from lockstep.worker.operation.answer import Carried
+from lockstep.worker.operation.answer import CallFigures
 from lockstep.worker.operation.model import Decision, OperationId, State, Status
 from lockstep.worker.operation.waves import worked
 from lockstep.worker.process.forks import renew_in_children
@@ -70,7 +70,7 @@ def took(name: str, seconds: float, *labels: str) -> None:
         meter.labels(*labels).observe(seconds)
 
 
-def call_carried(carried: Carried | None) -> None:
+def call_carried(carried: CallFigures | None) -> None:
     """Count what carrying a call took."""
     if carried is None:
         return

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import TYPE_CHECKING, Any
 
-from lockstep.worker.operation.answer import Carried, Watched
+from lockstep.worker.operation.answer import CallFigures, CallWatch
 from lockstep.worker.process.secrets import mask, masked
 
 if TYPE_CHECKING:
@@ -94,20 +94,20 @@ def instrument(own: TracerProvider) -> None:
     worker_process_shutdown.connect(lambda **_: own.force_flush(), weak=False)
 
 
-def calls_of(own: TracerProvider) -> Callable[[str, str], Watched]:
+def calls_of(own: TracerProvider) -> Callable[[str, str], CallWatch]:
     """Return what makes a span of a call to a host, within the task's, and tells the host of it."""
     from opentelemetry import trace
     from opentelemetry.propagate import inject
 
     tracer = own.get_tracer("lockstep")
 
-    def begin(method: str, url: str) -> Watched:
+    def begin(method: str, url: str) -> CallWatch:
         asked = {"http.method": method, "http.url": url}
         span = tracer.start_span(method, kind=trace.SpanKind.CLIENT, attributes=asked)
         headers: dict[str, str] = {}
         inject(headers, trace.set_span_in_context(span))
 
-        def end(carried: Carried | None) -> None:
+        def end(carried: CallFigures | None) -> None:
             told = carried and {
                 "http.status_code": carried.status,
                 "http.request_size": carried.sent,

@@ -66,7 +66,7 @@ class NoReply:
 
 
 @dataclass(frozen=True, slots=True)
-class Carried:
+class CallFigures:
     """What carrying one call took: seconds from its begin, and bytes."""
 
     connected: float
@@ -83,7 +83,7 @@ class Carried:
     """0 without an answer."""
 
 
-Watched = tuple[Mapping[str, str], Callable[[Carried | None], None]]
+CallWatch = tuple[Mapping[str, str], Callable[[CallFigures | None], None]]
 """What to send with a call that is watched, and whom to tell what it took; None if it was never begun."""
 
 

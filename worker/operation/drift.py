@@ -6,7 +6,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
+from lockstep.worker.operation.model import (
+    Action,
+    GroupId,
+    HostName,
+    LostOperation,
+    Millis,
+    OperationId,
+    Presence,
+)
 from lockstep.worker.operation.thing import ThingEnd
 
 
@@ -51,7 +59,7 @@ class Drift:
 
 
 @dataclass(frozen=True, slots=True)
-class Forgotten:
+class ForgottenGroup:
     """A group that was deleted everywhere, and is no longer remembered."""
 
     group: GroupId
@@ -61,7 +69,7 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
-class Remembered:
+class EndsSize:
     """What the last ends of groups take in Redis, as some of them tell; sizes in bytes."""
 
     groups: int
@@ -99,7 +107,7 @@ class Ends(Protocol):
     def groups_with_ends(self) -> Iterator[GroupId]:
         """Yield every group of which an operation has ended; in no order, each once."""
 
-    def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> Forgotten | None:
+    def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> ForgottenGroup | None:
         """Forget a group that all its hosts were without before a moment; None if it is kept.
 
         It is kept while an operation works on it, a write of unknown fate is watched for, or a host drifts.
@@ -136,8 +144,10 @@ class Ends(Protocol):
     def drifts(self) -> list[Drift]:
         """Return the drift that the patrol found and that has not gone since."""
 
-    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost | None:
+    def note_lost(
+        self, operation: OperationId, group: GroupId, action: Action | None = None
+    ) -> LostOperation | None:
         """Keep for a week that the record of an accepted operation is gone; None if retention dropped it."""
 
-    def lost(self) -> dict[OperationId, Lost]:
+    def lost(self) -> dict[OperationId, LostOperation]:
         """Return the operations whose record is gone."""

@@ -31,12 +31,12 @@ from lockstep.worker.operation.transitions import (
     Miss,
     Order,
     Progress,
-    Refused,
+    Refusal,
     Request,
     Settled,
     View,
 )
-from lockstep.worker.operation.waves import Gated, Health
+from lockstep.worker.operation.waves import GateVerdict, Health
 
 
 class StopOrdered(Exception):
@@ -199,7 +199,7 @@ class Transitions(ContentTransitions, Protocol):
         look: AttemptId,
         health: Health,
         said: str,
-    ) -> Gated:
+    ) -> GateVerdict:
         """Record what a look of the gate showed; ignored unless it is of the open round."""
 
 
@@ -209,16 +209,16 @@ class Store(Transitions, Ends, Protocol):
     def accept(self, request: Request) -> Accepted | Busy:
         """Record an operation and take its lock. Raises OperationIdReused, HostPaused and StoreFull."""
 
-    def cancel(self, operation: OperationId, by: str) -> Refused | None:
+    def cancel(self, operation: OperationId, by: str) -> Refusal | None:
         """Decide to roll back; None if that is decided, because of `by`, who asked for it, and why."""
 
-    def hold(self, operation: OperationId, who: str, why: str) -> Held | Refused:
+    def hold(self, operation: OperationId, who: str, why: str) -> Held | Refusal:
         """Keep an operation from going further than the wave at work."""
 
-    def promote(self, operation: OperationId, number: int, by: str = "") -> Refused | None:
+    def promote(self, operation: OperationId, number: int, by: str = "") -> Refusal | None:
         """Release the hold of this number, and no other; None if that was done now. `by`: who, and why."""
 
-    def abandon(self, operation: OperationId, host: HostName, reason: str) -> Refused | None:
+    def abandon(self, operation: OperationId, host: HostName, reason: str) -> Refusal | None:
         """Give up on a host that is still to be restored or settled; None if that was done now."""
 
     def claim(self, operation: OperationId, *, resume: bool = False) -> Claim | None:

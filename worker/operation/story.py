@@ -27,7 +27,7 @@ from lockstep.worker.operation.model import (
     Step,
     Undo,
 )
-from lockstep.worker.operation.transitions import Refused
+from lockstep.worker.operation.transitions import Refusal
 
 IN_BRIEF = {True: "changed", False: "not changed", None: "perhaps changed"}
 ENDS = {Undo.RESTORED: "undone", Undo.NEEDED: "to be undone", Undo.ABANDONED: "given up"}
@@ -275,18 +275,18 @@ def host_result(operation: Status, step: Step) -> HostResult:
 
 
 NOT_HELD = {
-    Refused.NO_WAVES: "it has no waves; cancel it instead, or create it with waves",
-    Refused.COMMITTED: "it is committed",
-    Refused.ROLLING_BACK: "it is rolled back",
-    Refused.FREE: "nobody holds it",
-    Refused.ALREADY: "nobody holds it",
-    Refused.OTHER: "that hold is not on it",
+    Refusal.NO_WAVES: "it has no waves; cancel it instead, or create it with waves",
+    Refusal.COMMITTED: "it is committed",
+    Refusal.ROLLING_BACK: "it is rolled back",
+    Refusal.FREE: "nobody holds it",
+    Refusal.ALREADY: "nobody holds it",
+    Refusal.OTHER: "that hold is not on it",
 }
 
 
-def not_held(said: Refused, standing: RolloutState | None) -> str:
+def not_held(said: Refusal, rollout: RolloutState | None) -> str:
     """Return why an operation cannot be held or promoted: where another hold is on it, whose, since when."""
-    hold = standing.hold if standing else None
-    if said is Refused.OTHER and hold is not None:
+    hold = rollout.hold if rollout else None
+    if said is Refusal.OTHER and hold is not None:
         return f"hold {hold.number} is on it, by {hold.who} since {local(hold.since)}: {hold.why}"
     return NOT_HELD[said]

@@ -15,7 +15,7 @@ from lockstep.worker.operation.errors import RecordDamaged
 
 if TYPE_CHECKING:
     from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Millis, OperationId
-    from lockstep.worker.operation.transitions import Progress, Refused
+    from lockstep.worker.operation.transitions import Progress, Refusal
 
 Digest = NewType("Digest", str)
 """Of a content, in hexadecimal."""
@@ -160,7 +160,7 @@ class ContentTransitions(Protocol):
     ) -> Progress:
         """Record what a look showed after the decision to roll back; open `attempt` of the inverse (SEND)."""
 
-    def resolve(self, operation: OperationId, host: HostName, who: str) -> Refused | None:
+    def resolve(self, operation: OperationId, host: HostName, who: str) -> Refusal | None:
         """Have what was there before written over what the host showed last; None if that was done now."""
 
     def text(self, operation: OperationId, digest: str) -> str | None:

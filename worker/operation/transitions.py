@@ -189,7 +189,7 @@ class Held:
     stage: Stage
 
 
-class Refused(StrEnum):
+class Refusal(StrEnum):
     """Why what somebody asked of an operation was not done."""
 
     UNKNOWN = "unknown"

@@ -22,7 +22,7 @@ HOLD_MOST = 7 * 86_400_000
 """Milliseconds after which an operation that is still held is rolled back."""
 
 
-class Gated(StrEnum):
+class GateVerdict(StrEnum):
     """What became of a look of the gate."""
 
     IGNORED = "ignored"
@@ -229,14 +229,14 @@ AT_ONCE = Pace()
 """All hosts at the same time."""
 
 
-def told_standing(standing: RolloutState) -> str:
+def told_rollout(rollout: RolloutState) -> str:
     """Return in a few words how far an operation with waves is."""
-    at = f"wave {standing.wave} of {standing.waves}, {standing.stage}"
-    if standing.stage is Stage.BAKING and standing.bake_until:
-        at += f" until {local(standing.bake_until)}"
-    elif standing.stage is Stage.GATING:
-        at += f" in round {standing.round}"
-    return at + (f", held by {standing.hold.who}: {standing.hold.why}" if standing.hold else "")
+    at = f"wave {rollout.wave} of {rollout.waves}, {rollout.stage}"
+    if rollout.stage is Stage.BAKING and rollout.bake_until:
+        at += f" until {local(rollout.bake_until)}"
+    elif rollout.stage is Stage.GATING:
+        at += f" in round {rollout.round}"
+    return at + (f", held by {rollout.hold.who}: {rollout.hold.why}" if rollout.hold else "")
 
 
 WHAT = {
@@ -254,22 +254,22 @@ def told_moment(moment: Moment) -> str:
     return WHAT[moment.what].format(moment.number)
 
 
-def told_hold(standing: RolloutState, now: Millis | None) -> str | None:
+def told_hold(rollout: RolloutState, now: Millis | None) -> str | None:
     """Return who held it last, or promoted it, why, and how long ago; None if nobody did."""
-    for last in reversed(standing.moments):
+    for last in reversed(rollout.moments):
         if told := {"held": "held", "released": "promoted"}.get(last.what):
             told += f" by {last.said}" if last.said else ""
             return told if now is None else f"{told}, {age(last.at, now)}"
     return None
 
 
-def earliest_end(standing: RolloutState, now: Millis) -> Millis | None:
+def earliest_end(rollout: RolloutState, now: Millis) -> Millis | None:
     """Return before when it is certainly not committed; None if somebody has to promote it first."""
-    if standing.hold is not None:
+    if rollout.hold is not None:
         return None
-    if standing.stage is Stage.BAKING:
-        return max(now, standing.bake_until or now)
-    return Millis(now + (standing.bake if standing.stage is Stage.WORKING and standing.changed else 0))
+    if rollout.stage is Stage.BAKING:
+        return max(now, rollout.bake_until or now)
+    return Millis(now + (rollout.bake if rollout.stage is Stage.WORKING and rollout.changed else 0))
 
 
 def worked(operation: Status) -> int | None:

@@ -9,10 +9,18 @@ from typing import cast
 import redis
 from redis.client import Pipeline
 
-from lockstep.worker.operation.drift import Drift, End, Forgotten, Remembered
+from lockstep.worker.operation.drift import Drift, End, EndsSize, ForgottenGroup
 from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
 from lockstep.worker.operation.host import Limits
-from lockstep.worker.operation.model import Action, GroupId, HostName, Lost, Millis, OperationId, Presence
+from lockstep.worker.operation.model import (
+    Action,
+    GroupId,
+    HostName,
+    LostOperation,
+    Millis,
+    OperationId,
+    Presence,
+)
 from lockstep.worker.operation.names import show
 from lockstep.worker.operation.thing import Digest, ThingEnd
 from lockstep.worker.record.causes import store_errors
@@ -82,12 +90,12 @@ class RedisEnds(Queries):
         """Return every thing on which an operation has ended."""
         return sorted(self._with_keys(self._keys.left(GroupId(""))))
 
-    def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> Forgotten | None:
+    def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> ForgottenGroup | None:
         keys = self._keys
         about = [keys.lock(group), keys.ends(group), keys.suspects(group), keys.patrol, keys.drift]
         said = self._forget_group(keys=about, args=[group, before, 0 if dry_run else 1])
         hosts, at = cast(list[str], said)
-        return Forgotten(group, int(hosts), Millis(int(at))) if hosts != "0" else None
+        return ForgottenGroup(group, int(hosts), Millis(int(at))) if hosts != "0" else None
 
     def forget_deleted(self, older_than: int) -> int:
         keys, before = self._keys, Millis(self.now() - older_than)
@@ -109,7 +117,7 @@ class RedisEnds(Queries):
                 pipe.memory_usage(self._keys.ends(group))
             return [size or 0 for size in cast(list[int | None], pipe.execute())]
 
-    def remembered(self) -> Remembered:
+    def remembered(self) -> EndsSize:
         """Estimate, from some of the groups, what the last ends of all take, and how that grows."""
         looked, cursor, seen = 0, 0, dict[GroupId, None]()
         while not looked or (cursor and looked < ESTIMATED_FROM):
@@ -125,7 +133,7 @@ class RedisEnds(Queries):
             ends = self.ends(group).values()
             if ends and all(end.presence is Presence.ABSENT for end in ends):
                 deleted.append((size, max(end.at for end in ends) >= week))
-        return Remembered(
+        return EndsSize(
             groups=round(groups),
             size=round(each * sum(sizes)),
             deleted=round(each * len(deleted)),
@@ -190,8 +198,10 @@ class RedisEnds(Queries):
     def drifts(self) -> list[Drift]:
         return [drift for _, drift in sorted(self._hash("drift", self._keys.drift, _drift).items())]
 
-    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Lost | None:
-        found = Lost(operation, group, action, self.now())
+    def note_lost(
+        self, operation: OperationId, group: GroupId, action: Action | None = None
+    ) -> LostOperation | None:
+        found = LostOperation(operation, group, action, self.now())
         key = self._keys.lost
         kept = json.dumps({"group": group, "action": action, "at": found.at})
         if self._client.zscore(self._keys.dropped, operation) is not None:
@@ -200,7 +210,7 @@ class RedisEnds(Queries):
             self._client.pexpire(key, WEEK)
         return found
 
-    def lost(self) -> dict[OperationId, Lost]:
+    def lost(self) -> dict[OperationId, LostOperation]:
         return {lost.id: lost for lost in self._hash("lost record", self._keys.lost, _lost).values()}
 
     def first(self, operation: OperationId, what: str) -> bool:
@@ -222,10 +232,10 @@ class RedisEnds(Queries):
             return False
 
 
-def _lost(operation: str, text: str) -> Lost:
+def _lost(operation: str, text: str) -> LostOperation:
     kept = Fields.of(text)
     action = kept.maybe(lambda name: kept.word(name, Action), "action")
-    return Lost(OperationId(operation), GroupId(kept.text("group")), action, kept.at("at"))
+    return LostOperation(OperationId(operation), GroupId(kept.text("group")), action, kept.at("at"))
 
 
 def _end(text: str) -> End:

@@ -14,13 +14,13 @@ import redis
 from lockstep.worker.connection import GIVE_UP, client, impatient_client
 from lockstep.worker.connection.primary import MOST
 from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
-from lockstep.worker.operation.model import Action, GroupId, Lost, Millis, OperationId, Status
+from lockstep.worker.operation.model import Action, GroupId, LostOperation, Millis, OperationId, Status
 from lockstep.worker.process.forks import leave_to_parent, renew_in_children
 from lockstep.worker.record.codec import operation_from
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.queries import UNREADABLE, RaisesOurs, WriteLimits
 from lockstep.worker.record.redis import RedisStore
-from lockstep.worker.record.status import Clocks, Pauses, Silences, Stalls
+from lockstep.worker.record.reports import Clocks, Pauses, Silences, Stalls
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class RedisFacts:
     """Those that follow it."""
 
 
-class LookedAt(NamedTuple):
+class HostCounts(NamedTuple):
     """An operation, and how many of its hosts are counted as what."""
 
     operation: Status
@@ -151,9 +151,9 @@ class Link(RaisesOurs):
             lost = self.store.note_lost(operation, group, action)
             return dropped(operation, group) if lost is None else gone(lost)
         except (StoreUnavailable, StoreFull):
-            return gone(Lost(operation, group, action, Millis(0)))
+            return gone(LostOperation(operation, group, action, Millis(0)))
 
-    def unresolved(self) -> tuple[Lost, ...]:
+    def unresolved(self) -> tuple[LostOperation, ...]:
         """Read which operations have lost their record, and no later one on their group has ended since."""
         found = sorted(self.store.lost().values(), key=lambda each: each.at)
         return tuple(lost for lost in found if self._last_end(lost.group) < lost.at)
@@ -168,7 +168,7 @@ class Link(RaisesOurs):
         found = map(self.store.readable, self.store.due_times())
         return tuple(each for each in found if each is not None and not each.ended)
 
-    def looked_at(self, operations: Iterable[OperationId], now: Millis) -> list[LookedAt]:
+    def looked_at(self, operations: Iterable[OperationId], now: Millis) -> list[HostCounts]:
         """Read these in one round trip; what somebody has damaged of them is left out."""
         with self._client.pipeline(transaction=False) as pipe:
             for operation in operations:
@@ -185,7 +185,7 @@ class Link(RaisesOurs):
             with suppress(*UNREADABLE):
                 todo, opened = sizes[:2]
                 read = operation_from(operation, kept, todo=todo, open_hosts=opened, undo=(), stalled=())
-                found.append(LookedAt(read, *sizes))
+                found.append(HostCounts(read, *sizes))
         return found
 
     def counts(self) -> dict[str, int]:
@@ -287,7 +287,7 @@ def dropped(operation: OperationId, group: GroupId) -> RecordGone:
     return error
 
 
-def gone(lost: Lost) -> RecordGone:
+def gone(lost: LostOperation) -> RecordGone:
     """Return the error for an operation that was accepted, and whose record is gone."""
     what = f'{lost.action} "{lost.group}"' if lost.action else f'on group "{lost.group}"'
     return RecordGone(

@@ -245,7 +245,7 @@ LINES = ("", ALL_HOSTS)
 
 
 @dataclass(frozen=True, slots=True)
-class Turns:
+class LimitLoad:
     """How it stands with the limit of a host."""
 
     host: str
@@ -272,7 +272,7 @@ class WriteLimits(RaisesOurs):
         self._keys = keys
         self._told: Mapping[str, WriteLimit] | None = None
 
-    def turns(self) -> list[Turns]:
+    def loads(self) -> list[LimitLoad]:
         """Read how it stands with every limit."""
         kept = cast(dict[str, str], self._client.hgetall(self._keys.limits))
         with self._client.pipeline(transaction=False) as pipe:
@@ -280,7 +280,7 @@ class WriteLimits(RaisesOurs):
                 pipe.zcard(self._keys.line(name, part))
             counts = pipe.execute() if kept else []
         parts = zip(kept.items(), counts[::3], counts[1::3], counts[2::3], strict=True)
-        return [Turns(name, limit, busy, queue + pace) for (name, limit), busy, queue, pace in parts]
+        return [LimitLoad(name, limit, busy, queue + pace) for (name, limit), busy, queue, pace in parts]
 
     def keep(self, limits: Mapping[str, WriteLimit]) -> None:
         """Put these limits, by host (`*` for all together), in the place of those that are kept.

@@ -34,17 +34,17 @@ from lockstep.worker.operation.transitions import (
     Miss,
     Phase,
     Progress,
-    Refused,
+    Refusal,
     Request,
     Settled,
     View,
 )
-from lockstep.worker.operation.waves import Gated, Health
+from lockstep.worker.operation.waves import GateVerdict, Health
 from lockstep.worker.process.secrets import mask
 from lockstep.worker.record.codec import progress_from, step_from
 from lockstep.worker.record.ends import RedisEnds
+from lockstep.worker.record.reports import refused
 from lockstep.worker.record.scripts import Argument
-from lockstep.worker.record.status import refused
 
 
 def _payload(request: Request) -> str:
@@ -149,24 +149,24 @@ class RedisStore(RedisEnds):
         sent = (attempt, effect, mask(answer), self._limits.settle, needs)
         return self._progress("finish", operation, host, *sent)
 
-    def _refused(self, name: str, operation: OperationId, *sent: Argument) -> Refused | None:
+    def _refused(self, name: str, operation: OperationId, *sent: Argument) -> Refusal | None:
         """Run a script that says nothing once it has done what somebody asked for."""
         said = self._scripts.strings(name, operation, *sent)
-        return Refused(said[0]) if said else None
+        return Refusal(said[0]) if said else None
 
-    def cancel(self, operation: OperationId, by: str) -> Refused | None:
+    def cancel(self, operation: OperationId, by: str) -> Refusal | None:
         return self._refused("cancel", operation, mask(by))
 
-    def abandon(self, operation: OperationId, host: HostName, reason: str) -> Refused | None:
+    def abandon(self, operation: OperationId, host: HostName, reason: str) -> Refusal | None:
         return self._refused("abandon", operation, host, mask(reason))
 
-    def hold(self, operation: OperationId, who: str, why: str) -> Held | Refused:
+    def hold(self, operation: OperationId, who: str, why: str) -> Held | Refusal:
         said = self._scripts.strings("hold", operation, who, mask(why))
         if said[0] == "held":
             return Held(int(said[1]), int(said[2]), Stage(said[3]))
-        return Refused(said[0])
+        return Refusal(said[0])
 
-    def promote(self, operation: OperationId, number: int, by: str = "") -> Refused | None:
+    def promote(self, operation: OperationId, number: int, by: str = "") -> Refusal | None:
         return self._refused("promote", operation, number, mask(by))
 
     def gate_seen(
@@ -178,9 +178,9 @@ class RedisStore(RedisEnds):
         look: AttemptId,
         health: Health,
         said: str,
-    ) -> Gated:
+    ) -> GateVerdict:
         came = self._scripts.strings("gate_seen", operation, host, number, sent_at, look, health, mask(said))
-        return Gated(came[0])
+        return GateVerdict(came[0])
 
     def view(self, operation: OperationId, host: HostName) -> View:
         said = self._scripts.strings("view", operation, host)
@@ -281,5 +281,5 @@ class RedisStore(RedisEnds):
         sent = (fingerprint, sent_at, open_before, look.digest, look.shows, like, look.text, attempt)
         return self._progress("restore", operation, host, *sent, *self._times)
 
-    def resolve(self, operation: OperationId, host: HostName, who: str) -> Refused | None:
+    def resolve(self, operation: OperationId, host: HostName, who: str) -> Refusal | None:
         return self._refused("resolve", operation, host, mask(who))

@@ -22,7 +22,7 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.operation.ports import HostApi, Store
 from lockstep.worker.operation.transitions import Accepted, Request
-from lockstep.worker.operation.waves import Gated, Health
+from lockstep.worker.operation.waves import GateVerdict, Health
 from lockstep.worker.steps.apply import NO_RECORD, LookFailed, Next, StepContext, StepResult
 from lockstep.worker.steps.rollback import LookTry
 
@@ -56,11 +56,11 @@ def gate(parts: StepContext, operation: OperationId, host: HostName, tries: int)
         return StepResult(Next.AGAIN, said, again)
     look = parts.clock.new_id()
     match parts.store.gate_seen(operation, host, view.gating, view.now, look, health, said):
-        case Gated.PASSED:
+        case GateVerdict.PASSED:
             return StepResult(Next.DONE, f"passed the gate: {said}", outcome="passed")
-        case Gated.FAILED:
+        case GateVerdict.FAILED:
             return StepResult(Next.FAILED, f"failed at the gate: {said}", outcome="failed")
-        case Gated.AGAIN:
+        case GateVerdict.AGAIN:
             return StepResult(Next.AGAIN, said, again)
     return StepResult(Next.DONE, "the round is over", outcome="ignored")
 

@@ -26,7 +26,7 @@ class FiguresReader(Link):
     def read(self) -> Figures:
         now, counts, due = self.store.now(), self.counts(), self.store.due_times(LOOKED_AT)
         overdue, lag = self.store.patrol_overdue()
-        turns = self.limits.turns()
+        loads = self.limits.loads()
         return {
             **counts,
             **self._hosts(due, now, counts["operations_in_flight"]),
@@ -35,8 +35,8 @@ class FiguresReader(Link):
             "patrol_overdue": overdue,
             "patrol_lag_seconds": lag / 1000,
             "clock_ahead_seconds": {name: ahead / 1000 for name, ahead in self.clocks.all().items()},
-            "writes_in_line": {each.host: each.waiting for each in turns},
-            "write_places_taken": {each.host: each.busy for each in turns},
+            "writes_in_line": {each.host: each.waiting for each in loads},
+            "write_places_taken": {each.host: each.busy for each in loads},
             "worker_stalled_seconds": {stall.worker: stall.ago / 1000 for stall in self.stalls.all()},
             "queue_length": {queue: self.store.queue_length(queue) for queue in QUEUES},
         }

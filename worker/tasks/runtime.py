@@ -35,7 +35,7 @@ from lockstep.worker.operation.transitions import Order
 from lockstep.worker.process.forks import leave_to_parent, renew_in_children
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import connect
-from lockstep.worker.record.status import Silences
+from lockstep.worker.record.reports import Silences
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import StepContext
 

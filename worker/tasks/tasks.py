@@ -22,7 +22,7 @@ from lockstep.worker.monitoring.flower import CLOCK
 from lockstep.worker.operation.drift import Ends
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State, Status
 from lockstep.worker.operation.transitions import Claim, Phase
-from lockstep.worker.operation.waves import told_standing
+from lockstep.worker.operation.waves import told_rollout
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import NO_RECORD, forward, raised
 from lockstep.worker.steps.looks import PatrolResult, PatrolTimes, gate
@@ -116,7 +116,7 @@ def conclude(self: Task[..., str], operation: OperationId, group: GroupId) -> st
 
 def _summary(operation: Status) -> str:
     if operation.state is State.APPLYING:
-        waves = f"{told_standing(operation.rollout)}; " if operation.rollout else ""
+        waves = f"{told_rollout(operation.rollout)}; " if operation.rollout else ""
         return f"applying: {waves}{operation.hosts_done} of {operation.hosts_total} hosts done"
     if operation.reason is None:
         return operation.state.value

@@ -9,7 +9,7 @@ from typing import cast
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.doctor import Level
 from lockstep.producer.doctor.facts import on_remembered
-from lockstep.worker.operation.drift import Remembered
+from lockstep.worker.operation.drift import EndsSize
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import RedisFacts
 from lockstep.worker.settings import Settings, load_settings
@@ -78,7 +78,7 @@ def test_workers_forget_after_the_time_that_is_set(
 
 def test_the_forecast(settings: Settings) -> None:
     redis = RedisFacts("9.1.2", aof=True, fsync="always", policy="noeviction", used=78 * MIB, limit=100 * MIB)
-    kept = Remembered(groups=3000, size=3_000_000, deleted=1000, deleted_size=1_000_000, daily=100_000)
+    kept = EndsSize(groups=3000, size=3_000_000, deleted=1000, deleted_size=1_000_000, daily=100_000)
     said = "3000 groups remembered in 3 MB, 1000 of them deleted, in 1 MB; "
     said += "of those 100 kB come a day, and each is kept for 90 days"
     full = on_remembered(kept, redis, settings)

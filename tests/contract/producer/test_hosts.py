@@ -16,7 +16,7 @@ from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import GroupId, Millis, OperationId, Presence
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.record.status import Silences
+from lockstep.worker.record.reports import Silences
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import NODE3, Hand
 from tests.contract.producer.nodes import ERROR, Node

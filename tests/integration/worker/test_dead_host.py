@@ -11,7 +11,7 @@ import pytest
 from lockstep.worker.connection import client
 from lockstep.worker.operation.model import Action, GroupId, HostName, State
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.record.status import Silences
+from lockstep.worker.record.reports import Silences
 from tests.integration.worker.harness import Bench, End, parts
 from tests.waiting import eventually
 

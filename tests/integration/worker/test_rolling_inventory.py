@@ -14,7 +14,7 @@ from lockstep.worker.connection import client
 from lockstep.worker.inventory import Inventory, load_inventory
 from lockstep.worker.operation.model import Action, GroupId, OperationId, State, Status
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.record.status import Clocks
+from lockstep.worker.record.reports import Clocks
 from tests.integration.worker.harness import Bench, parts
 from tests.waiting import eventually
 

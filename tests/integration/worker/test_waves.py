@@ -12,7 +12,7 @@ from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.celery.messages import publish_next
 from lockstep.worker.operation.model import Action, GroupId, OperationId, RolloutState, Stage, State
-from lockstep.worker.operation.transitions import Refused
+from lockstep.worker.operation.transitions import Refusal
 from lockstep.worker.operation.waves import Rollout
 from tests.integration.worker.harness import Bench, parts
 from tests.integration.worker.killing import WAVES, kill_at, waves_end
@@ -66,10 +66,10 @@ def test_whoever_dies_while_it_bakes_or_is_held_it_ends_as_people_say(bench: Ben
     hold = standing(bench, held).hold
     assert hold is not None
 
-    def promote() -> Refused | None:
+    def promote() -> Refusal | None:
         return bench.store.promote(held, hold.number)
 
-    assert set(at_once(promote, promote)) == {None, Refused.ALREADY}
+    assert set(at_once(promote, promote)) == {None, Refusal.ALREADY}
     # Who promoted it dies before publishing: the sweep publishes the wave.
     waves_end(bench, held, State.COMMITTED)
     failed = [line for line in second.output().splitlines() if "create: 500" in line]
@@ -89,7 +89,7 @@ def test_whoever_dies_while_it_bakes_or_is_held_it_ends_as_people_say(bench: Ben
     promoted, cancelled = at_once(
         lambda: bench.store.promote(both, 1), lambda: bench.store.cancel(both, "somebody")
     )
-    assert promoted in (None, Refused.ROLLING_BACK)
+    assert promoted in (None, Refusal.ROLLING_BACK)
     assert cancelled is None
     publish_next(bench.app, bench.store, both)
     waves_end(bench, both, State.ROLLED_BACK)

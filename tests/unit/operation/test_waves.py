@@ -10,7 +10,7 @@ from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Hold, HostName, Millis, Moment, RolloutState, Stage
 from lockstep.worker.operation.story import not_held
-from lockstep.worker.operation.transitions import Refused
+from lockstep.worker.operation.transitions import Refusal
 from lockstep.worker.operation.waves import Pace, by_size, earliest_end, idle, parse_health, worked
 from tests.unit.producer.samples import OPERATION
 
@@ -168,7 +168,7 @@ def test_sizes_and_a_label_are_not_both_taken() -> None:
 def test_who_holds_is_told_only_where_another_hold_is_on_it() -> None:
     hold = Hold(2, "ann", "why", Millis(0), Millis(1))
     held = RolloutState(1, 2, Stage.WAITING, hold, None, None)
-    assert not_held(Refused.OTHER, held).startswith("hold 2 is on it, by ann since ")
-    assert not_held(Refused.ALREADY, held) == "nobody holds it"
+    assert not_held(Refusal.OTHER, held).startswith("hold 2 is on it, by ann since ")
+    assert not_held(Refusal.ALREADY, held) == "nobody holds it"
     for standing in (None, replace(held, hold=None)):
-        assert not_held(Refused.OTHER, standing) == "that hold is not on it"
+        assert not_held(Refusal.OTHER, standing) == "that hold is not on it"

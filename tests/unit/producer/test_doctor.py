@@ -21,7 +21,7 @@ from lockstep.producer.doctor.checks import (
 )
 from lockstep.worker.connection import SKEW
 from lockstep.worker.operation.model import HostName, Millis
-from lockstep.worker.record.status import HeldInventory, Stall
+from lockstep.worker.record.reports import HeldInventory, Stall
 from lockstep.worker.settings import Settings
 
 HERE = About("1.2.0", "5.7.0")

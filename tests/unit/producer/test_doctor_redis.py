@@ -8,7 +8,7 @@ import pytest
 
 from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.doctor.facts import on_connections, on_records, on_redis, on_replicas
-from lockstep.worker.operation.drift import Remembered
+from lockstep.worker.operation.drift import EndsSize
 from lockstep.worker.operation.model import Millis
 from lockstep.worker.record.link import RedisFacts
 from lockstep.worker.settings import Settings
@@ -91,7 +91,7 @@ def test_a_redis_that_does_not_tell_its_connections_is_not_judged() -> None:
 def records(number: int, hosts: int, within: int, limit: int) -> Finding:
     """What is found where so many operations came within so many milliseconds."""
     newest = [replace(OPERATION, created_at=Millis(0), hosts_total=hosts) for _ in range(number)]
-    facts, forgotten = replace(REDIS, used=0, limit=limit * MIB), Remembered(0, 0, 0, 0, 0)
+    facts, forgotten = replace(REDIS, used=0, limit=limit * MIB), EndsSize(0, 0, 0, 0, 0)
     settings = Settings(retention_days=10, retention_count=10_000)
     return on_records(newest, Millis(within), forgotten, facts, settings)
 
@@ -133,7 +133,7 @@ def test_records_are_warned_of_above_70_percent_of_what_redis_may_hold(
     used = 0 if by == "records" else 2 * needed
     facts = replace(REDIS, used=int(used), limit=int(allowed / settings.memory_watermark))
     newest = [replace(OPERATION, created_at=Millis(0), hosts_total=10)] * 100
-    found = on_records(newest, Millis(86_400_000), Remembered(0, 0, 0, 0, 0), facts, settings)
+    found = on_records(newest, Millis(86_400_000), EndsSize(0, 0, 0, 0, 0), facts, settings)
     text = "100 operations a day of 10 hosts: their records come to 4 MB"
     assert (found.level, found.text) == (level, text + told)
     remedy = "lower LOCKSTEP_RETENTION_DAYS or LOCKSTEP_RETENTION_COUNT, or raise maxmemory: docs/scale.md"

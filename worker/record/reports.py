@@ -30,7 +30,7 @@ KEPT = 86_400_000
 """Milliseconds for which a stall is kept, and silences that nobody ends."""
 
 
-class _Status(RaisesOurs):
+class _Reports(RaisesOurs):
     """A hash with a field for each host or process. Every method raises StoreUnavailable if Redis is away."""
 
     name: str  # of its key among `Keys`
@@ -53,7 +53,7 @@ class _Status(RaisesOurs):
         return millis(said), kept
 
 
-class Pauses(_Status):
+class Pauses(_Reports):
     """The pauses of hosts."""
 
     name = "paused"
@@ -98,7 +98,7 @@ def unreadable(host: str) -> Pause:
     return Pause(HostName(host), "somebody", Millis(0), why)
 
 
-class Silences(_Status):
+class Silences(_Reports):
     """The silences of hosts, by the clock of Redis, which all workers share."""
 
     name = "spared"
@@ -172,7 +172,7 @@ Has = Callable[[], tuple[str, int, float, str] | None]
 why its file as it is now was not taken ("" if it was); None if there is no inventory."""
 
 
-class Clocks(_Status):
+class Clocks(_Reports):
     """The reports of processes."""
 
     name = "clocks"
@@ -261,7 +261,7 @@ class Stall:
     why: str
 
 
-class Stalls(_Status):
+class Stalls(_Reports):
     """The stalls of workers."""
 
     name = "stalled"
