@@ -39,7 +39,7 @@ def read_json(text: str) -> object:
         raise
     except ValueError:  # an integer of more digits than Python reads
         raise Unreadable("it has a number that is too long") from None
-    _check([value], DEEPEST + 1)
+    _check([value], DEEPEST)
     return value
 
 

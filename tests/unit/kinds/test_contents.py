@@ -7,7 +7,7 @@ import json
 import pytest
 
 from lockstep.producer.operators.plan import diff
-from lockstep.worker.operation.content import Content
+from lockstep.worker.operation.content import Content, Unreadable, read_json
 from lockstep.worker.operation.errors import InvalidInput
 from tests.unit.kinds.made import Relation, content_of, kind_of, least, relation, reply, shipped, thing
 
@@ -58,6 +58,18 @@ def test_only_what_a_file_declares_as_rewritten_is_taken_for_ours() -> None:
         relation(VHOST, None, VHOST.target({"tags": ["x"]}), Content({"tags": ["y"], "description": ""}))
         is Relation.FOREIGN
     )
+
+
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}")])
+def test_content_has_as_many_levels_as_is_said(opens: str, closes: str) -> None:
+    read_json(opens * 31 + "[]" + closes * 31)
+    with pytest.raises(Unreadable, match="32 levels"):
+        read_json(opens * 32 + "[]" + closes * 32)
+
+
+@pytest.mark.parametrize("text", ["5", "5.0", "50e-1", "5e0"])
+def test_a_number_without_a_fraction_is_an_integer_however_it_is_written(text: str) -> None:
+    assert (read_json(text), type(read_json(text))) == (5, int)
 
 
 def test_content_is_one_text_for_what_is_equal() -> None:
