@@ -115,7 +115,9 @@ def test_hosts_that_were_not_asked_are_counted(memory: MemoryBench, caplog: pyte
 @pytest.mark.usefixtures("ended")
 def test_a_group_at_work_is_not_looked_at(memory: MemoryBench) -> None:
     Driver(memory, "two", action=Action.DELETE).accepted((A,))
-    assert _told(looked(memory, {A: Host(None)})) == "no host was asked: an operation is at work"
+    came = looked(memory, {A: Host(None)})
+    assert _told(came) == "no host was asked: an operation is at work"
+    assert (came.asked, came.answered, came.strange, came.late) == (0, 0, 0, 0)
     assert memory.memory.looks[GROUP] == memory.now() + BEAT.every, "but soon"
     assert B != A
 

@@ -53,6 +53,11 @@ def test_plain_names_are_taken_as_they_are(parse: Callable[[object], str], noun:
     assert is_plain_name(name)
 
 
+def test_a_name_may_be_as_long_as_is_said() -> None:
+    assert is_plain_name("a" * 128)
+    assert not is_plain_name("a" * 129)
+
+
 @PARSERS
 @pytest.mark.parametrize(("value", "rule"), REFUSED)
 def test_other_values_are_refused_with_the_rule(

@@ -11,7 +11,16 @@ from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Hold, HostName, Millis, Moment, RolloutState, Stage
 from lockstep.worker.operation.story import not_held
 from lockstep.worker.operation.transitions import Refusal
-from lockstep.worker.operation.waves import Pace, by_size, earliest_end, idle, parse_health, worked
+from lockstep.worker.operation.waves import (
+    LONGEST,
+    Pace,
+    by_size,
+    earliest_end,
+    idle,
+    parse_health,
+    parse_span,
+    worked,
+)
 from tests.unit.producer.samples import OPERATION
 
 THREE = [HostName(name) for name in "abc"]
@@ -163,6 +172,29 @@ def test_sizes_and_a_label_are_not_both_taken() -> None:
     with pytest.raises(InvalidInput, match="give waves or wave_by, not both"):
         Pace("1,100%", "zone").check()
     assert Pace(wave_by="zone", bake="5m").check().wave_by == "zone"
+
+
+@pytest.mark.parametrize(
+    ("given", "milliseconds"),
+    [
+        ("1s", 1000),
+        ("5m", 300_000),
+        ("2h", 7_200_000),
+        ("1d", 86_400_000),
+        ("30d", LONGEST * 1000),
+        (0.0001, 1),
+        (2.5, 2500),
+        ("90", 90_000),
+    ],
+)
+def test_a_span_is_read_in_its_unit(given: object, milliseconds: int) -> None:
+    assert parse_span("bake", given) == milliseconds
+
+
+@pytest.mark.parametrize("given", [0, -1, "0s", "31d", LONGEST + 1, True, "", "m", "5w", None, float("nan")])
+def test_what_is_no_span_is_refused(given: object) -> None:
+    with pytest.raises(InvalidInput, match=r"bake .*: give a time above 0 and at most 30d"):
+        parse_span("bake", given)
 
 
 def test_who_holds_is_told_only_where_another_hold_is_on_it() -> None:

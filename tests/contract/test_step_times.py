@@ -1,0 +1,93 @@
+"""Until when a step's write may leave, and how long it takes another try to need, to the millisecond."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from lockstep.worker.hosts.client import SystemClock
+from lockstep.worker.operation.content import WriteAnswer
+from lockstep.worker.operation.model import Action, Presence, State
+from lockstep.worker.steps.apply import SLACK, ForwardTry, StepContext, forward
+from lockstep.worker.steps.rollback import rollback
+from tests.contract.bench import LIMITS, MemoryBench, parts
+from tests.contract.contents import Node
+from tests.contract.driver import GROUP, A, Driver
+from tests.contract.test_content_steps import B, Rig, record
+from tests.contract.test_rollback_steps import Host
+
+WITHIN = LIMITS.send_within / 1000
+NOW = 64.0
+
+
+class StillClock(SystemClock):
+    """Stands still."""
+
+    def elapsed(self) -> float:
+        return NOW
+
+
+class TimedHost(Host):
+    """Notes until when each write may leave."""
+
+    def __init__(self, *shown: Presence) -> None:
+        super().__init__(*shown)
+        self.until: list[float] = []
+
+    def write(self, *asked: Any) -> WriteAnswer:
+        self.until.append(asked[3])
+        return super().write(*asked)
+
+
+class TimedNode(Node):
+    """The same of a host with things."""
+
+    clock: Callable[[], float]
+
+    def __init__(self, name: str, holds: dict[str, Any]) -> None:
+        super().__init__(name, holds)
+        self.within: list[float] = []
+
+    def send(self, *asked: Any) -> WriteAnswer:
+        self.within.append(asked[5] - self.clock())
+        return super().send(*asked)
+
+
+def still(memory: MemoryBench, host: Host) -> StepContext:
+    return replace(parts(memory, host), clock=StillClock())
+
+
+def test_a_write_to_a_group_may_leave_for_as_long_as_its_attempt_says(memory: MemoryBench) -> None:
+    host, driver = TimedHost(Presence.ABSENT, Presence.PRESENT), Driver(memory).accepted((A,))
+    forward(still(memory, host), driver.id, GROUP, Action.CREATE, A, 1)
+    assert host.until == [NOW + WITHIN]
+
+
+def test_so_may_one_that_undoes_it(memory: MemoryBench) -> None:
+    host, driver = TimedHost(Presence.PRESENT), Driver(memory).accepted((A,)).undoing(A)
+    rollback(still(memory, host), driver.id, A, 1)
+    assert host.until == [NOW + WITHIN]
+
+
+def test_and_those_to_a_thing() -> None:
+    a, b = TimedNode("a", record("x")), TimedNode("b", record("y"))
+    b.manners = ["refuse"]
+    rig = Rig("set", (A, a), (B, b), values=["n"])
+    a.clock = b.clock = rig.parts.clock.elapsed
+    assert rig.run().state is State.ROLLED_BACK
+    assert (len(a.within), len(b.within)) == (2, 1)
+    assert a.within + b.within == pytest.approx([WITHIN] * 3)
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "needed"), [(None, 0), (0.0, 0), (2.5, 2500), (60.0, 60_000), (61.0, 60_000)]
+)
+def test_another_try_needs_what_this_one_took_and_what_its_host_asks_for(
+    memory: MemoryBench, retry_after: float | None, needed: int
+) -> None:
+    driver = Driver(memory).accepted((A,))
+    this = ForwardTry(still(memory, Host(Presence.ABSENT)), driver.id, A, 1, Action.CREATE, NOW - 1.5)
+    assert this.needs(retry_after) == 1500 + round(1000 * SLACK) + needed
