@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -80,9 +81,10 @@ class Engine:
         named = [f"--build-arg=PYTHON={base}", f"--tag={TAG}"]
         self.call("build", *flags, *self.build_flags, *named, ".", timeout=900)
 
-    def start(self, role: str, *command: str) -> None:
+    def start(self, role: str, *command: str, options: Sequence[str] = ()) -> None:
         """Start a role in the background; without a command, that of the image."""
-        self.call("run", "--detach", f"--name={self.prefix}-{role}", *self._options(), TAG, *command)
+        options = (f"--name={self.prefix}-{role}", *self._options(), *options)
+        self.call("run", "--detach", *options, TAG, *command)
         self.started.append(role)
 
     def run(self, *command: str) -> str:
@@ -97,6 +99,12 @@ class Engine:
         """Return what a role has written."""
         done = self.attempt("logs", f"{self.prefix}-{role}")
         return done.stdout + done.stderr
+
+    def state(self, role: str) -> tuple[int, bool]:
+        """Return how often the engine has started a role again, and whether it runs."""
+        told = self.call("inspect", "--format={{.RestartCount}} {{.State.Running}}", f"{self.prefix}-{role}")
+        count, running = told.split()
+        return int(count), running == "true"
 
     def stop(self, role: str) -> tuple[float, int]:
         """Stop a role as production would; return how long it took and its exit status."""

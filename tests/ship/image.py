@@ -24,8 +24,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+from tests.integration.worker.harness import SHORT
 from tests.ship.bootstrap import BASE, bootstrap, refuse_where_none_can_run, trusting_as_here
 from tests.ship.engine import STOP_SECONDS, TAG, Engine, Failed, Unavailable, base_image, find_engine
+from tests.ship.rendered import ROOT
 from tests.skips import may_be_skipped
 from tests.waiting import eventually
 
@@ -79,6 +81,7 @@ with Stack(nodes=3) as stack, ClusterClient(load_settings(**stack.settings)) as 
     result = cluster.create_group("team-a").wait(timeout=PATIENCE)
     assert result.committed and all(cluster.group_exists(node, "team-a") for node in stack.nodes), result
 """
+WEDGE = ROOT / "tests" / "wedge"
 HEALTHY = 'import urllib.request as u; u.urlopen("http://127.0.0.1:5555/healthcheck", timeout=4)'
 
 
@@ -124,6 +127,7 @@ def check(engine: Engine) -> None:
         step("locked down", lambda: look(engine))
         step("healthy", lambda: be_healthy(engine))
         step("logs are JSON", lambda: tell_in_json(engine))
+        step("a worker that stands still is started again", lambda: stand_still(engine))
         step("ends when asked to", lambda: end(engine))
     except (Failed, subprocess.TimeoutExpired):
         for role in engine.started:
@@ -184,9 +188,25 @@ def tell_in_json(engine: Engine) -> None:
                 raise Failed(f"{role} has written this: {line}")
 
 
+def stand_still(engine: Engine) -> None:
+    """Wedge a worker that is restarted as in Compose: it ends itself, and its operation ends as promised."""
+    engine.stop("worker")
+    wedge = {"PYTHONPATH": "/wedge", "WEDGE": "/data/now"}
+    given = {**wedge, **{f"LOCKSTEP_{name.upper()}": value for name, value in SHORT.items()}}
+    options = ["--restart=unless-stopped", f"--volume={WEDGE}:/wedge:ro"]
+    engine.start("wedged", options=[*options, *(f"--env={name}={value}" for name, value in given.items())])
+    engine.inside("wedged", "touch", "/data/now")
+    created = json.loads(engine.run("lockstep", "create", "team-b", "--json", "--timeout", "100"))
+    if created["state"] != "committed":
+        raise Failed(f"the operation came to this: {created}")
+    until("it is started again", lambda: engine.state("wedged") == (1, True))
+    if "this process stands still, and ends" not in engine.logs("wedged"):
+        raise Failed("it does not say why it ended")
+
+
 def end(engine: Engine) -> None:
     """Stop every role: as the first process of its container it must hear SIGTERM, and end in time."""
-    for role in reversed(ROLES):
+    for role in [each for each in reversed(engine.started) if each != "redis" and engine.state(each)[1]]:
         seconds, status = engine.stop(role)
         if status or seconds > STOP_SECONDS / 2:
             raise Failed(f"{role} ended with {status} after {seconds:.1f} s")
