@@ -24,6 +24,7 @@ from benchmarks.extras import (
     retention,
     starting,
     sweeping,
+    telling,
     throughput,
 )
 from benchmarks.peers import NAMES
@@ -43,6 +44,7 @@ EXTRAS = {
     "sweeping": sweeping.measure,
     "retention": retention.measure,
     "attempts": attempts.measure,
+    "telling": telling.measure,
     "starting": starting.measure,
     "commands-sent": commands.measure,
     "command": command.measure,

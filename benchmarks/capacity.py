@@ -26,6 +26,7 @@ COSTS = {
     BYTES: "bytes of the append-only file",
     RECORD: "bytes of Redis' memory for its record (an operation, not a slice)",
     "CPU ms a host": "CPU of producer, workers and Redis, in ms",
+    "of it workers": "CPU of workers alone, in ms",
     "of it Redis": "CPU of Redis alone, in ms",
     "s": "time on two cores that do all of it, in ms",
 }

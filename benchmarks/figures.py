@@ -27,6 +27,11 @@ def workers_mb(sample: Sample) -> float:
     return sample.workers_mb
 
 
+def workers_cpu_per_host(sample: Sample) -> float:
+    """Return milliseconds of CPU of the workers for each host."""
+    return 1000 * sample.cpu_workers / sample.case.hosts
+
+
 def redis_cpu_per_host(sample: Sample) -> float:
     """Return milliseconds of CPU of its Redis for each host."""
     return 1000 * sample.cpu_redis / sample.case.hosts
@@ -76,6 +81,8 @@ class Beside:
     """(candidate, hosts) -> runs at an earlier commit, each with the run beside it."""
     sent: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Candidate -> commands a host that clients sent, and that scripts called."""
+    telling: dict[str, list[float]] = field(default_factory=dict)
+    """Milliseconds of CPU of a host's two calls: whole, and with an answer at once, untold and not."""
     attempts: dict[tuple[int, int], dict[str, float]] = field(default_factory=dict)
     """(hosts, attempts) -> what one host cost, by the names that the model has for it."""
 

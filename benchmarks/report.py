@@ -7,6 +7,7 @@ import platform
 from collections.abc import Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 
 import pycurl
 
@@ -18,6 +19,7 @@ from benchmarks.figures import (
     cpu_per_host,
     middle,
     redis_cpu_per_host,
+    workers_cpu_per_host,
     workers_mb,
 )
 from benchmarks.peers import NAMES, peer
@@ -34,6 +36,7 @@ HEAD = (
     "/ stock",
     "/ floor",
     "CPU ms a host",
+    "of it workers",
     "of it Redis",
     "Redis commands a host",
     "AOF bytes a host",
@@ -109,6 +112,7 @@ def _rows(figures: Figures, case: Case) -> Iterable[Sequence[str]]:
             _number(figures.ratio(name, "stock", case)),
             _number(figures.ratio(name, "floor", case)),
             _number(figures.median(name, case, cpu_per_host)),
+            _number(figures.median(name, case, workers_cpu_per_host)),
             _number(figures.median(name, case, redis_cpu_per_host)),
             _number(figures.median(name, case, commands_per_host)),
             _number(figures.median(name, case, bytes_per_host)),
@@ -145,6 +149,12 @@ def _beside(figures: Figures) -> list[str]:
         lines.append(f"- `{name}`: {_number(middle(times))} ms")
     for name, (sent, called) in beside.sent.items():
         lines.append(f"- {name}: {sent:.1f} Redis commands a host sent, {called:.1f} called by scripts")
+    if beside.telling:
+        whole, told, untold = (median(beside.telling[name]) for name in ("whole", "told", "untold"))
+        lines.append(
+            f"- a host's two calls, which nobody counts or traces: {whole:.3f} ms of CPU, of which the code "
+            f"that could takes {1000 * (told - untold):.1f} µs, {(told - untold) / whole:.2%}"
+        )
     for (hosts, attempts), cost in beside.attempts.items():
         counts = ", ".join(f"{_number(value)} {name}" for name, value in cost.items())
         lines.append(f"- {hosts} hosts, {attempts} attempts each: {counts}")
