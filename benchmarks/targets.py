@@ -26,8 +26,7 @@ from benchmarks.samples import Case, Sample
 
 LOCKSTEP, PER_HOST, STOCK = "lockstep", "lockstep_per_host", "stock"
 IN_WAVES, PAIRS = "lockstep_waves", "earlier"
-FLAT_SIZES = (100, 1000, 5000, 10_000)
-ONCE = 50_000
+FLAT_SIZES, ONCE = (100, 1000, 5000, 10_000), 50_000
 CREATE, IMPORTS, HELP, BARE = "lockstep create --no-wait", "import celery, redis", "lockstep --help", "pass"
 """Commands, and what they are held against: `python -c` of the second and of the last."""
 AFTER_RETENTION = "after retention"
@@ -248,6 +247,7 @@ TARGETS = (
         "flat", "time per host from 100 to 10,000 hosts, growth", 1.15, growth_of_time_per_host(*FLAT_SIZES)
     ),
     Target("flat-50000", "the same to 50,000, once", 1.3, growth_of_time_per_host(*FLAT_SIZES, ONCE)),
+    Target("falls", "to 10,000, where it falls", None, growth_of_time_per_host(*reversed(FLAT_SIZES))),
     Target(
         "commands-per-host",
         "Redis commands a host: a task per host",
