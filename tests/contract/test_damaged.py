@@ -9,6 +9,7 @@ import pytest
 from lockstep.worker.operation.errors import RecordDamaged
 from lockstep.worker.record.keys import Keys
 from tests.contract.bench import PREFIX, RedisBench
+from tests.contract.contents import THING
 from tests.contract.driver import A, Driver
 from tests.contract.waves import TWO, accepted
 
@@ -68,3 +69,19 @@ def test_a_step_that_is_none_is_named(redis_bench: RedisBench, step: object) -> 
     create = Driver(redis_bench).accepted()
     redis_bench.client.hset(KEYS.steps(create.id), A, json.dumps(step))
     stays_as_it_is(create, redis_bench, "the step of a")
+
+
+def test_an_end_of_a_thing_that_cannot_be_read_is_left_out(redis_bench: RedisBench) -> None:
+    redis_bench.client.hset(
+        KEYS.left(THING),
+        mapping={
+            "short": "d one 7",
+            "long": "d one 7 url form more",
+            "soon": "d one soon url",
+            "plain": "d one 7 url",
+            "learned": "d one 8 url form",
+        },
+    )
+    found = redis_bench.store.contents_left(THING)
+    told = {host: (each.at, each.form_of) for host, each in found.items()}
+    assert told == {"plain": (7, None), "learned": (8, "form")}

@@ -20,6 +20,7 @@ from lockstep.worker.operation.errors import (
     UnknownFormat,
     UnknownOperation,
 )
+from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import GroupId, OperationId
 from lockstep.worker.record.codec import check_format
 from lockstep.worker.record.events import AsyncEvents, Events, Subscription
@@ -150,6 +151,18 @@ def test_a_link_says_how_long_a_lease_still_lasts(redis_bench: RedisBench, link:
     assert link.leased("sweep") is None
     redis_bench.store.lease("sweep", 60_000)
     assert 0 < (link.leased("sweep") or 0) <= 60_000
+
+
+def test_of_each_limit_it_is_told_how_many_write_and_how_many_wait_for_whichever_reason(
+    redis_bench: RedisBench, link: Link
+) -> None:
+    keys = link.keys
+    assert link.limits.loads() == []
+    link.limits.keep({"a": WriteLimit(1), "*": WriteLimit(a_second=2.0)})
+    for name, part, number in (("a", "places", 1), ("a", "queue", 2), ("a", "pace", 4), ("*", "pace", 8)):
+        redis_bench.client.zadd(keys.line(name, part), {str(each): each for each in range(number)})
+    told = {each.host: (each.busy, each.waiting) for each in link.limits.loads()}
+    assert told == {"a": (1, 6), "*": (0, 8)}
 
 
 def test_every_operation_that_has_not_ended_is_listed(redis_bench: RedisBench, link: Link) -> None:

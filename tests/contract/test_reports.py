@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from threading import Event
 from types import SimpleNamespace
 
@@ -11,7 +13,8 @@ from lockstep.worker.record import reports as module
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.reports import Clocks, HeldInventory
 from tests.contract.bench import PREFIX, RedisBench
-from tests.waiting import eventually
+from tests.unit.raw_server import refusing_port
+from tests.waiting import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -61,3 +64,13 @@ def test_a_worker_reports_its_clock_again_and_again(clocks: Clocks, monkeypatch:
     clocks.tell_for_ever("a@x")
     eventually(lambda: len(done) == 4, "it rested twice")
     assert done == ["a@x", module.EVERY] * 2
+
+
+def test_a_process_ends_though_it_reports_for_ever() -> None:
+    code = (
+        "from lockstep.worker.record.link import Link; from lockstep.worker.settings import load_settings\n"
+        f"url = 'redis://127.0.0.1:{refusing_port()}/0'\n"
+        "Link(load_settings(redis_url=url)).clocks.tell_for_ever('a@x'); print('told')\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], timeout=PATIENCE, check=False, capture_output=True)
+    assert (ran.returncode, ran.stdout) == (0, b"told\n")

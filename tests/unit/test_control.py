@@ -6,12 +6,13 @@ import time
 import uuid
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from celery.worker import control
 
 from lockstep.worker.celery import make_app
-from lockstep.worker.celery.broker.control import LOOKS
+from lockstep.worker.celery.broker.control import LOOKS, ControlNode
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks import tasks
 
@@ -164,3 +165,18 @@ def test_stats_say_where_the_broker_is() -> None:
         "pid": 1,
         "broker": {"transport": "redis", "hostname": "127.0.0.1", "port": 6379, "virtual_host": "0"},
     }
+
+
+def test_a_reply_is_put_into_the_list_of_who_asked_is_tried_again_and_goes_in_a_minute() -> None:
+    mailbox = MagicMock()
+    node = ControlNode("w@h", mailbox=mailbox, channel="channel")
+    node.reply({"w@h": "pong"}, ticket="t", **BACK)
+    mailbox.producer_or_acquire.assert_called_once_with(None, "channel")
+    producer = mailbox.producer_or_acquire.return_value.__enter__.return_value
+    queue = f"{ASKER}.reply.celery.pidbox"
+    said = {"ticket": "t", "clock": mailbox.clock.forward.return_value}
+    producer.publish.assert_called_once_with(
+        {"w@h": "pong"}, exchange="", routing_key=queue, headers=said, retry=True
+    )
+    redis = producer.channel.conn_or_acquire.return_value.__enter__.return_value
+    redis.pexpire.assert_called_once_with(queue, 60_000)

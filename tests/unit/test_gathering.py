@@ -12,7 +12,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from types import FrameType
+from queue import SimpleQueue
+from types import FrameType, SimpleNamespace
 
 import pytest
 import redis
@@ -21,8 +22,19 @@ from redis.retry import Retry
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
+from lockstep.worker.record import scripts
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.record.scripts import Arguments, Batch, CallKind, Replicas, Scripts
+from lockstep.worker.record.scripts import (
+    LINGER,
+    QUICK,
+    Arguments,
+    Batch,
+    CallKind,
+    Replicas,
+    Scripts,
+    _Call,
+    _send_all,
+)
 from tests.waiting import eventually
 
 SOON = 10.0
@@ -75,6 +87,37 @@ def test_what_is_asked_for_meanwhile_goes_out_together_and_each_hears_its_own_re
     assert said == ["begin host-0", *(f"{'begin' if n % 2 else 'finish'} host-{n}" for n in range(1, 9))]
     assert len(wire.sent) == 2
     assert {kind: len(same) for kind, same in wire.sent[1].items()} == {BEGIN: 4, FINISH: 4}
+
+
+@pytest.mark.parametrize(
+    ("calls", "age", "lingers"),
+    [(1, 0, False), (QUICK - 1, 0, False), (QUICK, 0, True), (QUICK + 1, 0, True), (QUICK, 1, False)],
+)
+def test_only_while_calls_come_in_quickly_others_are_waited_for_and_go_out_with_them(
+    monkeypatch: pytest.MonkeyPatch, calls: int, age: int, lingers: bool
+) -> None:
+    queue: SimpleQueue[_Call | None] = SimpleQueue()
+
+    def comes(host: str) -> None:
+        call = _Call(BEGIN, (host,))
+        call.asked_at -= age
+        queue.put(call)
+
+    def meanwhile(seconds: float) -> None:
+        assert 0 <= seconds <= LINGER
+        comes("late")
+
+    monkeypatch.setattr(scripts, "time", SimpleNamespace(sleep=meanwhile, monotonic=time.monotonic))
+    for number in range(calls):
+        comes(f"host-{number}")
+    wire = Wire()
+    wire.through.set()
+    sending = threading.Thread(target=_send_all, args=(queue, wire), daemon=True)
+    sending.start()
+    eventually(lambda: queue.empty() and wire.sent, "all are sent")
+    queue.put(None)
+    sending.join(SOON)
+    assert [len(each[BEGIN]) for each in wire.sent] == [calls + lingers]
 
 
 def test_an_error_reaches_all_that_were_sent_with_it_and_the_next_goes_through() -> None:

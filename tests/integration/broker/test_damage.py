@@ -124,6 +124,7 @@ def test_clients_are_made_once(connect: Open) -> None:
     channel: Any = connect().channel()
     with channel.conn_or_acquire() as one, channel.conn_or_acquire() as other:
         assert one is other
+        assert one.connection_pool is channel.pool
     channel._disconnect_pools()  # as after a fork
     with channel.conn_or_acquire() as one:
         assert one.ping()

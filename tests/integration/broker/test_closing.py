@@ -1,0 +1,32 @@
+"""A channel where no event loop turns, and one that is closed while it waits for a message."""
+
+from __future__ import annotations
+
+import pytest
+import redis
+
+from tests.integration.broker.readers import Open, Reader, noted, send, waiting
+
+
+def test_who_says_no_number_takes_one_message_at_a_time_and_acknowledges_it_at_once(
+    connect: Open, kept: redis.Redis
+) -> None:
+    reader = Reader(connect(), prefetch=0)
+    send(connect(), 3)
+    assert reader.read() == [0]
+    assert waiting(kept) == [1, 2]
+    reader.messages[0].ack()
+    assert not noted(kept), "no event loop turns, with which it could leave"
+
+
+def test_a_channel_that_is_closed_delivers_what_it_was_waiting_for_and_takes_no_more(
+    connect: Open, kept: redis.Redis
+) -> None:
+    reader = Reader(connect(), prefetch=10)
+    with pytest.raises(TimeoutError):
+        reader.connection.drain_events(timeout=0.1)
+    assert reader.channel._in_poll
+    send(connect(), 3)
+    reader.channel.close()
+    assert reader.numbers == [0]
+    assert (sorted(waiting(kept)), noted(kept)) == ([0, 1, 2], {}), "nobody acknowledged it"
