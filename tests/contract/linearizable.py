@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.host import Limits
@@ -158,12 +160,14 @@ def _next(calls: Sequence[Made], done: int) -> Iterator[int]:
 
 @contextmanager
 def clients_of(server: RedisServer, between: Store = lambda store: store) -> Iterator[list[object]]:
-    """Stores with a connection pool each, on an empty database."""
+    """Stores with a connection pool each, on an empty database.
+
+    Each call is made once, and waited for however long it takes: one that redis-py gives up, and makes again,
+    has two places in the order.
+    """
     with ExitStack() as stack:
-        clients = [
-            stack.enter_context(redis.Redis.from_url(server.url, decode_responses=True))
-            for _ in range(STORES)
-        ]
+        once = {"socket_timeout": None, "retry": Retry(NoBackoff(), 0), "decode_responses": True}
+        clients = [stack.enter_context(redis.Redis.from_url(server.url, **once)) for _ in range(STORES)]
         clients[0].flushall()
         yield [between(RedisStore(client, Keys("t:"), LIMITS)) for client in clients]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import redis
 
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import GroupId, OperationId
@@ -67,6 +68,12 @@ def test_the_answers_of_many_clients_have_an_order(server: RedisServer) -> None:
     made = histories(server)
     assert wrong(made) == []
     assert sum(map(at_once, made.values())) > 100
+
+
+def test_a_redis_that_stands_still_for_a_while_is_no_fault_of_the_record(server: RedisServer) -> None:
+    with clients_of(server) as stores, redis.Redis.from_url(server.url) as admin:
+        admin.client_pause(5500)  # redis-py gives up after 5 s unless it is told otherwise
+        assert wrong(Run(stores, 1, 2).histories()) == []
 
 
 @pytest.mark.parametrize("planted", [ReadsLate, GivesTheLockTwice, SendsWhateverIsShown])
