@@ -31,7 +31,7 @@ class PlayedCall:
 
 
 @dataclass(slots=True)
-class Found:
+class MatchedVerb:
     verb: str
     thing: str
     bound: Bound = field(default_factory=dict)
@@ -55,7 +55,7 @@ class Player:
         except (InputError, InvalidInput) as error:
             raise InputError(f"kind {kind.name} cannot be played: {error}") from None
 
-    def read(self, call: PlayedCall, held: Mapping[str, Mapping[str, Any]]) -> Found | None:
+    def read(self, call: PlayedCall, held: Mapping[str, Mapping[str, Any]]) -> MatchedVerb | None:
         """Return the verb of a request; of two that are the same, create is for what is not there."""
         uids = {str(each["uid"]): thing for thing, each in held.items()}
         found = []
@@ -73,7 +73,7 @@ class Player:
             return False
         return _pattern(witness.partition(" ")[2]).fullmatch(call.path) is not None
 
-    def _as(self, verb: str, call: PlayedCall, uids: Mapping[str, str]) -> Found:
+    def _as(self, verb: str, call: PlayedCall, uids: Mapping[str, str]) -> MatchedVerb:
         method, pattern = self._paths[verb]
         matched = pattern.fullmatch(call.path)
         if call.method != method or matched is None:
@@ -90,7 +90,7 @@ class Player:
         read_backwards(request.query, dict(parse_qsl(call.query, keep_blank_values=True)), bound)
         self._read_body(verb, request, call.body, bound)
         try:
-            return Found(verb, self.kind.named(bound["id"]).text, bound)
+            return MatchedVerb(verb, self.kind.named(bound["id"]).text, bound)
         except (InvalidInput, KeyError):
             raise Mismatch from None
 

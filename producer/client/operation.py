@@ -21,7 +21,7 @@ from lockstep.worker.operation.errors import (
 from lockstep.worker.operation.model import Hold, HostName
 from lockstep.worker.operation.names import named, parse_note, parse_timeout, show
 from lockstep.worker.operation.story import Result, answered, not_held, result_of
-from lockstep.worker.operation.transitions import Held, Refusal, Request
+from lockstep.worker.operation.transitions import HoldAnswer, Refusal, Request
 from lockstep.worker.record.events import Changes, Snapshot, follow, follow_async
 from lockstep.worker.record.link import Link, unknown
 
@@ -159,7 +159,7 @@ class Operation:
                 raise CancelRefused(f'operation "{self.id}" cannot be cancelled: it is {state} already')
         self._broker.next(self._link.store, self.id, self.group)
 
-    def hold(self, reason: str) -> Held:
+    def hold(self, reason: str) -> HoldAnswer:
         """Let the wave at work end, and keep the next, or the commit, from coming; return where it stands.
 
         Only `promote` releases it; after 7 days it is rolled back. Raises HoldRefused once it is decided or

@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from lockstep.worker.operation.errors import Why
+from lockstep.worker.operation.errors import ReasonKind
 from lockstep.worker.operation.model import (
     Action,
     Attempt,
@@ -29,7 +29,7 @@ from lockstep.worker.operation.story import call
 from lockstep.worker.operation.waves import told_moment
 
 if TYPE_CHECKING:
-    from lockstep.worker.record.link import Brief
+    from lockstep.worker.record.link import OperationBrief
 
 NOTHING_CHANGED = "it changed nothing: not baked, and no proof for the others"
 MEANINGS = {
@@ -125,7 +125,7 @@ class Filter:
     since: Millis | None = None
     until: Millis | None = None
 
-    def matches(self, operation: Brief | Status) -> bool:
+    def matches(self, operation: OperationBrief | Status) -> bool:
         return (
             (self.group is None or fnmatchcase(operation.group, self.group))
             and (self.by is None or fnmatchcase(operation.created_by, self.by))
@@ -137,7 +137,7 @@ class Filter:
 
 
 def search(
-    briefs: Callable[[Millis | None, Millis | None, int, int], Sequence[Brief]],
+    briefs: Callable[[Millis | None, Millis | None, int, int], Sequence[OperationBrief]],
     read: Callable[[OperationId], Status | None],
     wanted: Filter,
     limit: int,
@@ -183,9 +183,10 @@ class Stuck:
 def advised(found: Stuck, operation: OperationId, steps: Iterable[Step]) -> Stuck:
     """Say first of hosts that cannot be read, or show what somebody else wrote: waiting mends neither."""
     remedies = {
-        Why.UNREADABLE: "lockstep probe {0.host}  # it answers, but not so that it can be read ({0.reason}): "
-        "mend what it, or a proxy before it, sends; until then it counts as giving no answer",
-        Why.FOREIGN: "lockstep resolve {1} {0.host} --restore  # or --leave: somebody else has changed it",
+        ReasonKind.UNREADABLE: "lockstep probe {0.host}  # it answers, but not so that it can be read "
+        "({0.reason}): mend what it, or a proxy before it, sends; until then it counts as giving no answer",
+        ReasonKind.FOREIGN: "lockstep resolve {1} {0.host} --restore  # or --leave: "
+        "somebody else has changed it",
     }
     waiting = [step for step in steps if step.undo is Undo.NEEDED or step.open_attempts]
     advice = [remedies[step.why].format(step, operation) for step in waiting if step.why in remedies]

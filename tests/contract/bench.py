@@ -275,7 +275,7 @@ class Longest(SystemClock):
         return 1.0
 
 
-def parts(memory: MemoryBench, host: HostApi | None) -> StepContext:
+def context(memory: MemoryBench, host: HostApi | None) -> StepContext:
     """What a step needs, with the twin and one host, or none that is known."""
     return StepContext(
         memory.memory, lambda _: host, Longest(), LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0, lambda _: host

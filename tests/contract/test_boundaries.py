@@ -25,7 +25,7 @@ from tests.contract.test_demand import standing
 QUICK = Backoff(1, 8)
 
 
-def parts(memory: MemoryBench) -> StepContext:
+def context(memory: MemoryBench) -> StepContext:
     return StepContext(
         memory.memory, lambda _: None, SystemClock(), LIMITS, QUICK, QUICK, 60.0, lambda _: None
     )
@@ -34,7 +34,7 @@ def parts(memory: MemoryBench) -> StepContext:
 def test_a_wait_as_long_as_the_longest_countdown_is_a_countdown(memory: MemoryBench) -> None:
     create = Driver(memory).accepted()
     longest = LIMITS.longest_countdown / 1000
-    this = Try(parts(memory), create.id, A, 1)
+    this = Try(context(memory), create.id, A, 1)
     assert this.wait(longest, "").next is Next.AGAIN
     assert create.step(A).due_at is None
     assert this.wait(longest + 0.001, "").next is Next.LATER
@@ -42,7 +42,7 @@ def test_a_wait_as_long_as_the_longest_countdown_is_a_countdown(memory: MemoryBe
 
 
 def test_whoever_is_in_line_comes_back_at_its_moment_or_is_sent_for(memory: MemoryBench) -> None:
-    this = Try(parts(memory), Driver(memory).accepted().id, A, 1)
+    this = Try(context(memory), Driver(memory).accepted().id, A, 1)
     assert this.in_line(2_500, "why") == StepResult(Next.AGAIN, "why", 2.5)
     assert this.in_line(0, None) == StepResult(Next.LATER, "waits for its turn")
 
@@ -64,7 +64,7 @@ def test_attempts_are_looked_at_when_they_can_be_settled_and_at_first_sooner(
     create = Driver(memory).accepted()
     view = memory.memory.view(create.id, A)
     again = None if again_in is None else Millis(view.now + again_in)
-    this = LookTry(parts(memory), create.id, A, tries, view, create.step(A))
+    this = LookTry(context(memory), create.id, A, tries, view, create.step(A))
     assert this.await_settling(Settled(False, 1, again)).delay == seconds
 
 
@@ -116,7 +116,7 @@ def test_what_a_step_came_to_is_told_with_what_happened_to_its_host(memory: Memo
     driver.finish(A, "a1", Effect.REFUSED, "POST 403")
 
     def told(result: StepResult, operation: OperationId = driver.id) -> str | None:
-        return with_story(parts(memory), operation, A, result).story
+        return with_story(context(memory), operation, A, result).story
 
     happened = story(driver.action, driver.step(A), driver.kept().decided_at).text
     assert told(StepResult(Next.DONE, "403")) == happened

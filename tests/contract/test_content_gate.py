@@ -42,7 +42,7 @@ class Gated:
 
     def look(self) -> StepResult:
         self.rig.bench.pass_time(1000)
-        return gate(self.rig.parts, self.rig.id, A, 1)
+        return gate(self.rig.context, self.rig.id, A, 1)
 
 
 @pytest.mark.parametrize("rewrites", [False, True])
@@ -82,7 +82,7 @@ def test_a_host_that_cannot_be_read_is_asked_again_and_fails_in_the_end(
 
 def test_a_worker_without_the_definition_opens_no_wave() -> None:
     gated = Gated()
-    gated.rig.parts = replace(gated.rig.parts, kind=lacking)
+    gated.rig.context = replace(gated.rig.context, kind=lacking)
     said = gated.look()
     assert said.next is Next.AGAIN
     assert said.text.startswith("this worker lacks the definition of the kind: put record@")

@@ -88,7 +88,7 @@ class Rig:
         store = self.bench.memory
         wanted = Wanted(self.id, self.group, self.action, refs, 60_000, "a test", content=asked)
         store.accept(replace(wanted, rollout=rollout))
-        self.parts = StepContext(
+        self.context = StepContext(
             store=store,
             host=self.host,
             host_to_apply=self.host,
@@ -119,11 +119,11 @@ class Rig:
     def work(self, name: HostName, kept: Status) -> None:
         """Run the step that a host needs by what was read of the operation."""
         if kept.decision is None:
-            forward(self.parts, self.id, self.group, self.action, name, 1)
+            forward(self.context, self.id, self.group, self.action, name, 1)
         elif kept.state is State.ROLLING_BACK:
-            rollback(self.parts, self.id, name, 1)
+            rollback(self.context, self.id, name, 1)
         else:
-            settle(self.parts, self.id, name, 1)
+            settle(self.context, self.id, name, 1)
 
     @property
     def kept(self) -> Status:
@@ -230,7 +230,7 @@ def test_a_third_hand_after_our_write_is_left_to_a_person() -> None:
     a, b = Node("a", record("x")), Node("b", record("y"))
     b.manners = ["refuse"]
     rig = Rig("set", (A, a), (B, b), values=["n"])
-    forward(rig.parts, rig.id, rig.group, rig.action, A, 1)
+    forward(rig.context, rig.id, rig.group, rig.action, A, 1)
     a.holds = record("theirs")
     rig.run()
     assert rig.state is State.ROLLING_BACK
@@ -247,7 +247,7 @@ def test_a_host_that_restores_presence_alone_is_restored_where_the_kind_says_so(
     a, b = Node("a", record("x")), Node("b", record("y"))
     b.manners = ["refuse"]
     rig = Rig("set", (A, a), (B, b), kind=kind, values=["n"])
-    forward(rig.parts, rig.id, rig.group, rig.action, A, 1)
+    forward(rig.context, rig.id, rig.group, rig.action, A, 1)
     a.rewrites = True
     rig.run()
     assert a.holds == record("X")
@@ -266,7 +266,7 @@ def test_a_field_that_a_set_added_is_taken_away_again_or_is_left_to_a_person(say
     a, b = Node("a", record("x", note=None)), Node("b", record("y"))
     a.merges, b.manners = True, ["refuse"]
     rig = Rig("set", (A, a), (B, b), kind=kind, values=["n"], note="added")
-    forward(rig.parts, rig.id, rig.group, rig.action, A, 1)
+    forward(rig.context, rig.id, rig.group, rig.action, A, 1)
     assert a.holds == record("n", ttl=3600, note="added")
     rig.run()
     assert a.holds == record("x", note=None if says_null else "added")
@@ -276,10 +276,10 @@ def test_a_field_that_a_set_added_is_taken_away_again_or_is_left_to_a_person(say
 
 def test_a_worker_without_the_definition_counts_nothing() -> None:
     rig = Rig("set", (A, Node("a", record("x"))), values=["n"])
-    parts = StepContext(
-        **{**{name: getattr(rig.parts, name) for name in rig.parts.__slots__}, "kind": lacking}
+    context = StepContext(
+        **{**{name: getattr(rig.context, name) for name in rig.context.__slots__}, "kind": lacking}
     )
-    said = forward(parts, rig.id, rig.group, rig.action, A, 1)
+    said = forward(context, rig.id, rig.group, rig.action, A, 1)
     assert "lacks the definition" in said.text
     assert rig.step(A).misses == 0
 

@@ -14,7 +14,7 @@ from tests.contract.test_content_steps import A, Rig, record
 def test_a_look_that_tells_nothing_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Node, "look_at_thing", lambda _, kind, thing: kind.shown(thing, Reply(503)))
     rig = Rig("set", (A, Node("a")), values=["n"])
-    assert forward(rig.parts, rig.id, rig.group, rig.action, A, 1).text == "503"
+    assert forward(rig.context, rig.id, rig.group, rig.action, A, 1).text == "503"
 
 
 def test_an_undo_waits_for_what_may_still_land_and_counts_no_try() -> None:
@@ -23,5 +23,5 @@ def test_an_undo_waits_for_what_may_still_land_and_counts_no_try() -> None:
     rig = Rig("set", (A, a), values=["n"])
     rig.work(A, rig.kept)
     rig.bench.memory.cancel(rig.id, "ann")
-    assert rollback(rig.parts, rig.id, A, 1) == StepResult(Next.AGAIN, "trying again", 0.01)
+    assert rollback(rig.context, rig.id, A, 1) == StepResult(Next.AGAIN, "trying again", 0.01)
     assert rig.step(A).undo_misses == 0

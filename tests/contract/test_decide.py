@@ -223,10 +223,10 @@ def step(
 ) -> Next:
     backoff = Backoff(1, 8)
     found = Host(host, seen, wrote)
-    parts = StepContext(
+    context = StepContext(
         bench.store, lambda _: found, SystemClock(), LIMITS, backoff, backoff, 60.0, lambda _: found
     )
-    return forward(parts, create.id, GROUP, Action.CREATE, host, 1).next
+    return forward(context, create.id, GROUP, Action.CREATE, host, 1).next
 
 
 def test_the_last_step_commits(bench: Bench, create: Driver) -> None:

@@ -93,15 +93,15 @@ def test_a_worker_that_does_not_know_the_host_counts_nothing(canary: Driver) -> 
 
 def test_a_host_that_is_no_part_of_the_operation_is_not_looked_at(canary: Driver) -> None:
     node = Node(GONE)
-    parts = replace(looking(canary, node), host=lambda _: node)
-    assert gate(parts, canary.id, HostName("stranger"), 1).next is Next.OVER
+    context = replace(looking(canary, node), host=lambda _: node)
+    assert gate(context, canary.id, HostName("stranger"), 1).next is Next.OVER
     assert canary.kept().decision is None
 
 
 def test_a_look_after_the_round_is_over_is_ignored(canary: Driver) -> None:
-    parts = looking(canary, Node(SHOWN))
-    gate(parts, canary.id, A, 1)
-    late = gate(replace(parts, host={A: Node(GONE)}.get), canary.id, A, 1)
+    context = looking(canary, Node(SHOWN))
+    gate(context, canary.id, A, 1)
+    late = gate(replace(context, host={A: Node(GONE)}.get), canary.id, A, 1)
     assert (late.next, late.outcome) == (Next.DONE, "ignored")
     assert canary.kept().decision is None
 

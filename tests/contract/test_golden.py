@@ -81,7 +81,7 @@ class Cluster:
         self.nodes = {name: Node(name, '{"groupId": "g"}' if name in holding else None) for name in "abc"}
         at_once = Backoff(0.001, 0.001)
         clock = SystemClock()
-        self.parts = StepContext(
+        self.context = StepContext(
             self.store, self.nodes.get, clock, LIMITS, at_once, at_once, 0.001, self.nodes.get
         )
 
@@ -108,9 +108,9 @@ class Cluster:
         found = self.store.operation(ONE)
         assert found is not None
         if phase is Phase.FORWARD:
-            forward(self.parts, ONE, GROUP, found.action, host, 1)
+            forward(self.context, ONE, GROUP, found.action, host, 1)
         else:
-            (rollback if phase is Phase.ROLLBACK else settle)(self.parts, ONE, host, 1)
+            (rollback if phase is Phase.ROLLBACK else settle)(self.context, ONE, host, 1)
 
 
 @pytest.fixture(params=FILES, ids=lambda path: f"{path.parent.name}-{path.stem}")

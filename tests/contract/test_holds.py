@@ -15,7 +15,7 @@ from lockstep.worker.operation.model import (
 from lockstep.worker.operation.transitions import (
     Claim,
     Forward,
-    Held,
+    HoldAnswer,
     Phase,
     Refusal,
 )
@@ -29,7 +29,7 @@ from tests.contract.waves import CAREFUL, DEADLINE, THREE, TWO, accepted, gate, 
 
 def test_a_hold_lets_the_wave_at_work_end_and_no_other_begin(canary: Driver) -> None:
     held = canary.store.hold(canary.id, "ann", "look at a first")
-    assert held == Held(1, 1, Stage.WORKING)
+    assert held == HoldAnswer(1, 1, Stage.WORKING)
     canary.apply(A)
     assert rollout(canary).stage is Stage.WAITING
     assert canary.begin(B, "b1").next is Forward.NOT_OPEN

@@ -26,7 +26,7 @@ from lockstep.worker.record.codec import check_format
 from lockstep.worker.record.events import AsyncEvents, Events, Subscription
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import Link, unknown
-from lockstep.worker.record.queries import RaisesOurs
+from lockstep.worker.record.queries import StoreErrors
 from lockstep.worker.settings import load_settings
 from tests.contract.bench import PREFIX, RedisBench
 from tests.contract.driver import Driver
@@ -188,7 +188,7 @@ def test_a_format_that_is_not_ours_is_damage_or_newer(written: str | None, raise
 
 
 def test_what_redis_py_raises_comes_as_an_error_of_ours() -> None:
-    class Reads(RaisesOurs):
+    class Reads(StoreErrors):
         def read(self) -> None:
             raise redis.ConnectionError("gone")
 

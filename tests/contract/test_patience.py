@@ -8,11 +8,11 @@ import pytest
 
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, Flaw, WriteAnswer
-from lockstep.worker.operation.errors import Why, told
+from lockstep.worker.operation.errors import ReasonKind, told
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
 from lockstep.worker.operation.transitions import Forward, Miss, Progress
 from lockstep.worker.steps.apply import ELSEWHERE, Next, forward
-from tests.contract.bench import LIMITS, Bench, MemoryBench, parts
+from tests.contract.bench import LIMITS, Bench, MemoryBench, context
 from tests.contract.driver import ABSENT, GROUP, LONG, A, Driver
 from tests.groups_alone import GroupsAlone
 
@@ -57,7 +57,7 @@ def test_a_silent_host_is_given_up_after_the_patience(create: Driver) -> None:
     create.bench.pass_time(PATIENCE)
     assert silent(create, "p3").next is Forward.FAILED
     step = create.step(A)
-    assert (step.outcome, step.why) == (Outcome.UNREACHABLE, Why.SILENT)
+    assert (step.outcome, step.why) == (Outcome.UNREACHABLE, ReasonKind.SILENT)
     assert told(step.why, step.reason or "").endswith("; no usable answer for too long")
 
 
@@ -178,12 +178,12 @@ def test_an_answer_that_cannot_be_read_counts_as_none_once_the_patience_is_over(
     memory: MemoryBench, flaw: Flaw | None
 ) -> None:
     create = boundless(memory)
-    first = forward(parts(memory, Answers(flaw)), create.id, GROUP, Action.CREATE, A, 1)
+    first = forward(context(memory, Answers(flaw)), create.id, GROUP, Action.CREATE, A, 1)
     assert first.next is Next.AGAIN
     memory.pass_time(PATIENCE)
-    last = forward(parts(memory, Answers(flaw)), create.id, GROUP, Action.CREATE, A, 2)
+    last = forward(context(memory, Answers(flaw)), create.id, GROUP, Action.CREATE, A, 2)
     assert last.next is (Next.AGAIN if flaw is None else Next.FAILED)
-    assert (create.step(A).why is Why.UNREADABLE) is (flaw is Flaw.UNREADABLE)
+    assert (create.step(A).why is ReasonKind.UNREADABLE) is (flaw is Flaw.UNREADABLE)
 
 
 class Works(Host):
@@ -199,14 +199,14 @@ def test_a_host_that_was_known_until_lately_is_worked_on(memory: MemoryBench) ->
     def host_as(name: HostName, fingerprint: str | None) -> Host | None:
         return Works(ABSENT) if fingerprint == "url-of-a" else None
 
-    some = replace(parts(memory, Moved(None)), host_as=host_as)
+    some = replace(context(memory, Moved(None)), host_as=host_as)
     assert forward(some, create.id, GROUP, Action.CREATE, A, 1).text == "applied"
 
 
 def test_an_address_that_is_not_the_hosts_costs_it_no_patience(memory: MemoryBench) -> None:
     create = boundless(memory)
     for tries in range(1, 10):
-        result = forward(parts(memory, Moved(None)), create.id, GROUP, Action.CREATE, A, tries)
+        result = forward(context(memory, Moved(None)), create.id, GROUP, Action.CREATE, A, tries)
         assert (result.next, result.text) == (Next.AGAIN, ELSEWHERE)
         memory.pass_time(PATIENCE)
     assert create.step(A).misses == 0
@@ -216,13 +216,13 @@ def test_an_address_that_is_not_the_hosts_costs_it_no_patience(memory: MemoryBen
 @pytest.mark.parametrize("host", [Host(None), Host(ABSENT), None], ids=["looks", "writes", "not known"])
 def test_the_last_try_comes_while_there_is_time_for_it(memory: MemoryBench, host: Host | None) -> None:
     create = boundless(memory, deadline=5000)
-    early = forward(parts(memory, host), create.id, GROUP, Action.CREATE, A, 2)
+    early = forward(context(memory, host), create.id, GROUP, Action.CREATE, A, 2)
     assert (early.next, early.delay) == (Next.AGAIN, 2.0)
-    late = forward(parts(memory, host), create.id, GROUP, Action.CREATE, A, 6)
+    late = forward(context(memory, host), create.id, GROUP, Action.CREATE, A, 6)
     assert late.next is Next.AGAIN
     assert 3 < late.delay < 5, "8 s would be past the deadline"
     memory.pass_time(4900)
-    over = forward(parts(memory, host), create.id, GROUP, Action.CREATE, A, 7)
+    over = forward(context(memory, host), create.id, GROUP, Action.CREATE, A, 7)
     assert over.next is Next.FAILED
     assert over.text.endswith(NO_TIME)
     assert create.kept().decision is Decision.ROLL_BACK
@@ -231,12 +231,12 @@ def test_the_last_try_comes_while_there_is_time_for_it(memory: MemoryBench, host
 
 def test_a_wait_that_the_host_asks_for_is_never_cut(memory: MemoryBench) -> None:
     create = boundless(memory, deadline=5000)
-    assert forward(parts(memory, Host(None, 4)), create.id, GROUP, Action.CREATE, A, 1).delay == 4
-    over = forward(parts(memory, Host(None, 10)), create.id, GROUP, Action.CREATE, A, 2)
+    assert forward(context(memory, Host(None, 4)), create.id, GROUP, Action.CREATE, A, 1).delay == 4
+    over = forward(context(memory, Host(None, 10)), create.id, GROUP, Action.CREATE, A, 2)
     assert (over.next, over.text) == (Next.FAILED, f"GET 503{NO_TIME}")
 
 
 def test_a_longer_wait_for_the_host_is_kept_in_the_record(memory: MemoryBench) -> None:
     create = boundless(memory)
-    some = replace(parts(memory, Host(None, 20)), retry_after_cap=10.0)
+    some = replace(context(memory, Host(None, 20)), retry_after_cap=10.0)
     assert forward(some, create.id, GROUP, Action.CREATE, A, 1).next is Next.LATER

@@ -68,7 +68,7 @@ def looked(
     clock: SystemClock | None = None,
     group: GroupId = GROUP,
 ) -> PatrolResult:
-    parts = StepContext(
+    context = StepContext(
         memory.memory,
         hosts.get,
         clock or SystemClock(),
@@ -78,7 +78,7 @@ def looked(
         60.0,
         hosts.get,
     )
-    return patrol(parts, memory.memory, group, BEAT)
+    return patrol(context, memory.memory, group, BEAT)
 
 
 @pytest.mark.usefixtures("ended")

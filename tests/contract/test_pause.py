@@ -110,15 +110,15 @@ def test_a_repair_waits_for_the_end_of_a_pause(memory: MemoryBench) -> None:
     store.looks[GROUP] = memory.now()
     host = HoldingNothing()
     clock = SystemClock()
-    parts = StepContext(
+    context = StepContext(
         store, lambda _: host, clock, LIMITS, Backoff(1, 8), Backoff(1, 60), 60.0, lambda _: host
     )
     beat = PatrolTimes(every=1, longest=10, watched=1000, repair=1000, budget=1000, deadline=LONG)
     memory.pause(A, "alice", "disk swap")
 
-    assert patrol(parts, store, GROUP, beat).repairs == ()
+    assert patrol(context, store, GROUP, beat).repairs == ()
     memory.resume(A)
-    (repair,) = patrol(parts, store, GROUP, beat).repairs
+    (repair,) = patrol(context, store, GROUP, beat).repairs
     assert [host.name for host in repair.hosts] == [A]
 
 

@@ -88,9 +88,9 @@ def ran(
     def find(name: HostName) -> Host:
         return Host(name, name == A)
 
-    parts = StepContext(memory.memory, find, SystemClock(), LIMITS, *waits, find)
+    context = StepContext(memory.memory, find, SystemClock(), LIMITS, *waits, find)
     settings: Any = SimpleNamespace(call_timeout=15.0, slice_threads=2)
-    monkeypatch.setattr(run, "runtime_of", lambda _: Runtime(settings, memory.memory, parts))
+    monkeypatch.setattr(run, "runtime_of", lambda _: Runtime(settings, memory.memory, context))
     task: Any = SimpleNamespace(name=name, app=None, request=SimpleNamespace(retries=0, id="x"))
     return run.run_steps(task, create.id, group, hosts, step, broken)
 
@@ -98,11 +98,11 @@ def ran(
 def test_a_forward_step_that_raises_ends_as_unknown_and_holds_up_no_other_host(
     create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, counted: list[str]
 ) -> None:
-    def step(parts: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
-        return forward(parts, operation, GROUP, Action.CREATE, host, tries)
+    def step(context: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
+        return forward(context, operation, GROUP, Action.CREATE, host, tries)
 
-    def broken(parts: StepContext, operation: OperationId, host: HostName, reason: str) -> StepResult:
-        return raised(parts, operation, Action.CREATE, host, reason)
+    def broken(context: StepContext, operation: OperationId, host: HostName, reason: str) -> StepResult:
+        return raised(context, operation, Action.CREATE, host, reason)
 
     concluded: list[object] = []
     monkeypatch.setattr(run, "publish_conclude", lambda _, *about: concluded.append(about))
@@ -182,7 +182,7 @@ def test_a_message_is_believed_where_the_record_agrees(
     read = Mock(side_effect=memory.memory.order)
     monkeypatch.setattr(memory.memory, "order", read)
 
-    def step(parts: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
+    def step(context: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
         stepped.append(host)
         return StepResult(Next.DONE, "done")
 

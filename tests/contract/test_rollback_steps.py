@@ -16,7 +16,7 @@ from lockstep.worker.steps.rollback import (
     rollback,
     settle,
 )
-from tests.contract.bench import LIMITS, MemoryBench, parts
+from tests.contract.bench import LIMITS, MemoryBench, context
 from tests.contract.driver import GROUP, PRESENT, A, B, Driver
 from tests.groups_alone import GroupsAlone
 
@@ -58,7 +58,7 @@ def undone(
 ) -> tuple[StepResult, Driver]:
     """Run the undo of A, which one write has changed."""
     driver = Driver(memory, action=action).accepted().undoing(A)
-    return rollback(parts(memory, host), driver.id, A, 1), driver
+    return rollback(context(memory, host), driver.id, A, 1), driver
 
 
 P, Q = Presence.PRESENT, Presence.ABSENT
@@ -96,7 +96,7 @@ def test_what_is_there_no_more_is_restored_by_a_look(memory: MemoryBench) -> Non
     for host in (Host(Q), Host(P, Q)):
         result, _ = undone(memory, host)
         assert result == RESTORED
-        assert rollback(parts(memory, None), OperationId("one"), A, 1) == RESTORED, "whoever asks later"
+        assert rollback(context(memory, None), OperationId("one"), A, 1) == RESTORED, "whoever asks later"
         memory = MemoryBench()
 
 
@@ -118,13 +118,13 @@ def test_but_not_while_a_write_of_ours_may_contest_it(memory: MemoryBench) -> No
     for attempt in ("a1", "a2"):
         driver.begin(A, attempt)
     driver.roll_back()
-    result = rollback(parts(memory, host := Host(Q, says=(CONTESTED,))), driver.id, A, 1)
+    result = rollback(context(memory, host := Host(Q, says=(CONTESTED,))), driver.id, A, 1)
     assert (result.text, len(host.writes)) == ("create refused (409)", 1)
 
 
 def test_where_nothing_is_to_be_undone_no_host_is_asked(memory: MemoryBench) -> None:
     driver = Driver(memory).accepted()
-    asked = parts(memory, None)
+    asked = context(memory, None)
     assert rollback(asked, driver.id, A, 1) == NOTHING_TO_UNDO
     assert settle(asked, driver.id, A, 1) == SETTLED
     driver.undoing(A)
@@ -139,7 +139,7 @@ def test_what_is_open_after_the_decision_is_settled_by_two_looks(memory: MemoryB
     driver.begin(A, "a1")
     driver.begin(A, "a2", PRESENT)
     driver.apply(B).commit()
-    asked = parts(memory, Host(P))
+    asked = context(memory, Host(P))
     for wait in (LIMITS.send_within + LIMITS.call, LIMITS.settle):
         assert settle(asked, driver.id, A, 9).next is Next.LATER
         assert driver.step(A).due_at == memory.now() + wait
@@ -152,14 +152,14 @@ def test_a_look_that_settles_nothing_is_counted_as_well(memory: MemoryBench) -> 
     driver = Driver(memory).accepted()
     driver.begin(A, "a1")
     driver.roll_back()
-    assert settle(parts(memory, Host(None)), driver.id, A, 1).text == "GET 503"
+    assert settle(context(memory, Host(None)), driver.id, A, 1).text == "GET 503"
     assert driver.step(A).undo_misses == 1
 
 
 @pytest.mark.parametrize("counted", [True, False])
 def test_a_step_that_raised_waits_as_long_as_any(memory: MemoryBench, counted: bool) -> None:
     driver = Driver(memory).accepted().undoing(A)
-    assert raised_later(parts(memory, None), driver.id, A, "why", counted=counted).next is Next.LATER
+    assert raised_later(context(memory, None), driver.id, A, "why", counted=counted).next is Next.LATER
     assert driver.step(A).due_at == memory.now() + 60_000
     assert driver.step(A).undo_misses == counted
 

@@ -91,7 +91,7 @@ def test_a_secret_that_did_not_come_back_is_no_restore_though_all_else_is_like_b
     b.manners = ["refuse"]
     given = {"password": "canary-new"}
     rig = Rig("set", (A, a), (B, b), kind=kind, seals=keys(tmp_path, ONE), secrets=given, values=["n"])
-    forward(rig.parts, rig.id, rig.group, rig.action, A, 1)
+    forward(rig.context, rig.id, rig.group, rig.action, A, 1)
     a.before_write = [{"values": ["z"], "note": "canary-note-of-old", "hash": "canary-other"}]
     a.manners = ["ignore"]
     assert rig.run().state is State.ROLLED_BACK
@@ -109,13 +109,13 @@ def test_without_the_key_nothing_is_written_and_a_rollback_waits(tmp_path: Path)
     a, b = Hashing("a", user("canary-hash-a")), Hashing("b", user("canary-hash-b"))
     rig = Rig("set", (A, a), (B, b), kind=USER, seals=seals, secrets={"password": "canary-new"})
     keys(tmp_path, TWO)
-    said = forward(rig.parts, rig.id, rig.group, rig.action, A, 1)
+    said = forward(rig.context, rig.id, rig.group, rig.action, A, 1)
     assert (a.writes, rig.step(A).misses) == ([], 0)
     assert f"sealed with key {first}" in said.text
     assert f"sealed with key {first}" in (rig.step(A).reason or ""), "`show` says it"
     assert "canary" not in said.text
     keys(tmp_path, TWO, ONE)  # the first seals what is new, and each opens
-    forward(rig.parts, rig.id, rig.group, rig.action, A, 1)
+    forward(rig.context, rig.id, rig.group, rig.action, A, 1)
     assert len(a.writes) == 1
     keys(tmp_path, TWO)
     rig.bench.memory.cancel(rig.id, "a test")

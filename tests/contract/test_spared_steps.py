@@ -9,7 +9,7 @@ import pytest
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, Flaw, WriteAnswer
-from lockstep.worker.operation.errors import Why
+from lockstep.worker.operation.errors import ReasonKind
 from lockstep.worker.operation.host import Backoff, WriteLimit
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, State
 from lockstep.worker.steps.apply import Next, StepContext, forward
@@ -56,7 +56,7 @@ def create(memory: MemoryBench) -> Driver:
 
 
 @pytest.fixture
-def parts(memory: MemoryBench) -> StepContext:
+def context(memory: MemoryBench) -> StepContext:
     def spared(_: HostName) -> Host:
         return SilentHost()
 
@@ -66,40 +66,40 @@ def parts(memory: MemoryBench) -> StepContext:
 
 
 def test_a_spared_look_counts_as_a_miss_and_fails_the_step_in_the_end(
-    create: Driver, parts: StepContext
+    create: Driver, context: StepContext
 ) -> None:
     for tries in range(1, LIMITS.host_patience + 1):
-        assert forward(parts, create.id, GROUP, Action.CREATE, A, tries).next is Next.AGAIN
+        assert forward(context, create.id, GROUP, Action.CREATE, A, tries).next is Next.AGAIN
         create.bench.pass_time(1)
-    last = forward(parts, create.id, GROUP, Action.CREATE, A, LIMITS.host_patience + 1)
+    last = forward(context, create.id, GROUP, Action.CREATE, A, LIMITS.host_patience + 1)
     over = f"GET {WHY}; no usable answer for too long"
     assert (last.next, last.text) == (Next.FAILED, over)
     assert create.step(A).outcome is Outcome.UNREACHABLE
     assert create.step(A).attempts == ()
     assert create.kept().decision is Decision.ROLL_BACK
     assert create.kept().reason == f"a: {over}"
-    assert create.step(A).why is Why.SILENT, "it did not answer"
+    assert create.step(A).why is ReasonKind.SILENT, "it did not answer"
 
 
-def test_a_rollback_asks_and_writes_all_the_same(create: Driver, parts: StepContext) -> None:
+def test_a_rollback_asks_and_writes_all_the_same(create: Driver, context: StepContext) -> None:
     create.begin(A, "a1")
     create.roll_back()
     create.bench.pass_time(SETTLED)
     for _ in range(4):
-        rollback(parts, create.id, A, 1)
+        rollback(context, create.id, A, 1)
         create.bench.pass_time(SETTLED)
     assert create.kept().state is State.ROLLED_BACK
 
 
-def test_settling_asks_all_the_same(create: Driver, parts: StepContext) -> None:
+def test_settling_asks_all_the_same(create: Driver, context: StepContext) -> None:
     create.begin(A, "a1")
     create.begin(A, "a2", seen=None)
     create.apply(A)
     create.commit()
     create.bench.pass_time(SETTLED)
-    settle(parts, create.id, A, 1)
+    settle(context, create.id, A, 1)
     create.bench.pass_time(SETTLED)
-    assert settle(parts, create.id, A, 2).text == "settled"
+    assert settle(context, create.id, A, 2).text == "settled"
     assert create.kept().ended
 
 
@@ -120,10 +120,10 @@ def test_a_task_that_waits_for_its_turn_says_what_for_and_where_in_line(memory: 
     two.begin(A, "a2")
     one.roll_back()
     backoff = Backoff(1, 8)
-    parts = StepContext(
+    context = StepContext(
         memory.memory, lambda _: Host(), SystemClock(), LIMITS, backoff, backoff, 60.0, lambda _: Host()
     )
-    waiting = forward(parts, three.id, GroupId(three.id), Action.CREATE, A, 1)
-    undoing = rollback(replace(parts, host=lambda _: ChangedHost()), one.id, A, 1)
+    waiting = forward(context, three.id, GroupId(three.id), Action.CREATE, A, 1)
+    undoing = rollback(replace(context, host=lambda _: ChangedHost()), one.id, A, 1)
     said = "waits for one of 1 writes at a, number 1 in line"
     assert [(each.next, each.text) for each in (waiting, undoing)] == [(Next.LATER, said)] * 2

@@ -13,7 +13,7 @@ from lockstep.worker.operation.content import WriteAnswer
 from lockstep.worker.operation.model import Action, Presence, State
 from lockstep.worker.steps.apply import SLACK, ForwardTry, StepContext, forward
 from lockstep.worker.steps.rollback import rollback
-from tests.contract.bench import LIMITS, MemoryBench, parts
+from tests.contract.bench import LIMITS, MemoryBench, context
 from tests.contract.contents import Node
 from tests.contract.driver import GROUP, A, Driver
 from tests.contract.test_content_steps import B, Rig, record
@@ -57,7 +57,7 @@ class TimedNode(Node):
 
 
 def still(memory: MemoryBench, host: Host) -> StepContext:
-    return replace(parts(memory, host), clock=StillClock())
+    return replace(context(memory, host), clock=StillClock())
 
 
 def test_a_write_to_a_group_may_leave_for_as_long_as_its_attempt_says(memory: MemoryBench) -> None:
@@ -76,7 +76,7 @@ def test_and_those_to_a_thing() -> None:
     a, b = TimedNode("a", record("x")), TimedNode("b", record("y"))
     b.manners = ["refuse"]
     rig = Rig("set", (A, a), (B, b), values=["n"])
-    a.clock = b.clock = rig.parts.clock.elapsed
+    a.clock = b.clock = rig.context.clock.elapsed
     assert rig.run().state is State.ROLLED_BACK
     assert (len(a.within), len(b.within)) == (2, 1)
     assert a.within + b.within == pytest.approx([WITHIN] * 3)

@@ -8,7 +8,7 @@ from math import ceil, inf
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
-from lockstep.worker.operation.transitions import Accepted, Busy, Held, Request
+from lockstep.worker.operation.transitions import Accepted, Busy, HoldAnswer, Request
 from tests.simulation.broker import Broker, Message
 from tests.simulation.faults import Fate, Row
 from tests.simulation.task import Run
@@ -63,7 +63,7 @@ def cancel(broker: Broker, operation: OperationId) -> None:
 
 def hold(broker: Broker, operation: OperationId) -> None:
     """Somebody keeps an operation from going on, if it can be kept."""
-    if isinstance(broker.ledger.store.hold(operation, "somebody", "to look"), Held):
+    if isinstance(broker.ledger.store.hold(operation, "somebody", "to look"), HoldAnswer):
         broker.world.note("holds by people")
 
 

@@ -70,14 +70,14 @@ def _once(run: Run) -> None:
 
 def _step(run: Run, host: HostName) -> StepResult:
     message = run.message
-    parts = run.parts
+    context = run.context
     if message.kind == "forward":
         assert message.action is not None
-        return forward(parts, message.operation, GROUP, message.action, host, message.tries)
+        return forward(context, message.operation, GROUP, message.action, host, message.tries)
     if message.kind == "gate":
-        return gate(parts, message.operation, host, message.tries)
+        return gate(context, message.operation, host, message.tries)
     step = rollback if message.kind == "rollback" else settle
-    return step(parts, message.operation, host, message.tries)
+    return step(context, message.operation, host, message.tries)
 
 
 def _sweep(run: Run) -> None:

@@ -29,7 +29,7 @@ def run_steps(run: Run, step: Step) -> Mapping[HostName, float]:
         if result.next is Next.FAILED and not told:
             told = True
             run.broker.publish(Message("conclude", message.operation))
-        for operation in thread.parts.store.called():
+        for operation in thread.context.store.called():
             queued = run.broker.ledger.store.records[operation].limited
             run.world.note("hosts called to their turn" if queued else "waves published by who opened them")
             with suppress(StoreUnavailable):
@@ -37,7 +37,7 @@ def run_steps(run: Run, step: Step) -> Mapping[HostName, float]:
         return result
 
     results = _side_by_side(run, told_of)
-    return keep_longer_waits(run.parts, message.operation, results)
+    return keep_longer_waits(run.context, message.operation, results)
 
 
 def _side_by_side(run: Run, step: Step) -> dict[HostName, StepResult]:

@@ -58,7 +58,7 @@ class Run:
         return thread
 
     @cached_property
-    def parts(self) -> StepContext:
+    def context(self) -> StepContext:
         """What a step works with."""
         return StepContext(
             store=self.store,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.errors import Why
+from lockstep.worker.operation.errors import ReasonKind
 from lockstep.worker.operation.model import (
     AttemptId,
     AttemptState,
@@ -135,7 +135,7 @@ class AfterDecision(MemoryQueries):
         delay: int | None,
         reason: str = "",
         failed: AttemptId | None = None,
-        why: Why | None = None,
+        why: ReasonKind | None = None,
     ) -> int:
         """Keep a wait of `delay` ms (None: none) for the sweep; return the failed tries since deciding."""
         record = self._load(operation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lockstep.worker.operation.drift import Drift, End
-from lockstep.worker.operation.errors import UnknownFormat, Why
+from lockstep.worker.operation.errors import ReasonKind, UnknownFormat
 from lockstep.worker.operation.host import Limits, Pause
 from lockstep.worker.operation.model import (
     Action,
@@ -29,7 +29,7 @@ from tests.twin.limit import MemoryLimits
 from tests.twin.record import FORMATS, SUCCEEDED, AttemptRecord, Record, StepRecord, Waves
 
 MOST_DOUBLINGS = 10
-Reason = tuple[HostName | None, Why | None, str]
+Reason = tuple[HostName | None, ReasonKind | None, str]
 Suspect = tuple[GroupId, HostName, Presence]
 """What a write of unknown fate would bring to a host."""
 
@@ -99,7 +99,7 @@ class Books(MemoryLimits):
         step: StepRecord,
         outcome: Outcome,
         reason: str | None = None,
-        why: Why | None = None,
+        why: ReasonKind | None = None,
     ) -> None:
         self._leave(record, [host])
         step.outcome, step.reason, step.why = outcome, reason, why
@@ -131,20 +131,20 @@ class Books(MemoryLimits):
         elif not record.todo:
             self._decide(record, Decision.COMMIT, None)
         elif self.clock() >= record.deadline_at:
-            self._decide(record, Decision.ROLL_BACK, (None, Why.DEADLINE, ""))
+            self._decide(record, Decision.ROLL_BACK, (None, ReasonKind.DEADLINE, ""))
 
     def _step_on(self, record: Record, waves: Waves) -> bool:
         """One step of an operation with waves; True if there may be another."""
         now = self.clock()
         until = waves.hold.until if waves.hold else None
-        for at, why in ((waves.expires_at, Why.EXPIRED), (until, Why.HELD)):
+        for at, why in ((waves.expires_at, ReasonKind.EXPIRED), (until, ReasonKind.HELD)):
             if at is not None and now >= at:
                 self._decide(record, Decision.ROLL_BACK, (None, why, ""))
                 return False
         match waves.stage:
             case Stage.WORKING | Stage.GATING if record.todo or waves.gating:
                 if now >= record.deadline_at:
-                    self._decide(record, Decision.ROLL_BACK, (None, Why.DEADLINE, ""))
+                    self._decide(record, Decision.ROLL_BACK, (None, ReasonKind.DEADLINE, ""))
                 return False
             case Stage.WORKING:
                 waves.stage = Stage.BAKING

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.errors import Why
+from lockstep.worker.operation.errors import ReasonKind
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -29,10 +29,10 @@ from tests.twin.record import AttemptRecord, Record, StepRecord
 STAYS_OPEN = (Effect.UNKNOWN, Effect.MISDIRECTED, Effect.STARTED)
 LANDED = (Effect.APPLIED, Effect.REPLACED)
 FAILS = {
-    Effect.REFUSED: (Outcome.REFUSED, Why.REFUSED),
-    Effect.MISDIRECTED: (Outcome.UNKNOWN, Why.MISDIRECTED),
+    Effect.REFUSED: (Outcome.REFUSED, ReasonKind.REFUSED),
+    Effect.MISDIRECTED: (Outcome.UNKNOWN, ReasonKind.MISDIRECTED),
 }
-OVERWROTE = (Outcome.REFUSED, Why.OVERWROTE)
+OVERWROTE = (Outcome.REFUSED, ReasonKind.OVERWROTE)
 FOREIGN = "it shows what neither was there nor is asked for"
 
 
@@ -91,7 +91,7 @@ class MemoryContent(MemoryForward):
             step.reason, step.why = why, None
             left = record.deadline_at - self.clock()
             if left <= needs:
-                return came(Outcome.UNKNOWN, why, Why.NO_TIME)
+                return came(Outcome.UNKNOWN, why, ReasonKind.NO_TIME)
             self._progressed(record)
             return Progress(Forward.MISSED, left=left)
 
@@ -106,17 +106,17 @@ class MemoryContent(MemoryForward):
             self._keep_text(record, look)
             return came(Outcome.APPLIED)
         if not landed and look.barred:
-            return came(Outcome.REFUSED, look.barred, Why.REFUSED)
+            return came(Outcome.REFUSED, look.barred, ReasonKind.REFUSED)
         if step.contested is not None and not opened:
-            return came(Outcome.REFUSED, step.contested, Why.REFUSED)
+            return came(Outcome.REFUSED, step.contested, ReasonKind.REFUSED)
         if answered and newest is not None and seen == step.trace.was:
             assert newest.closed is not None
             if self.clock() - self.limits.call >= newest.closed + self._settles_within(record):
-                return came(Outcome.REFUSED, newest.answer or "", Why.IGNORED)
+                return came(Outcome.REFUSED, newest.answer or "", ReasonKind.IGNORED)
             return again(f"it said {newest.answer or 'yes'}, and shows what was there before")
         if landed and not target and look.shows is Likeness.OTHER and seen != step.trace.was:
             if not opened:
-                return came(Outcome.REFUSED, FOREIGN, Why.FOREIGN)
+                return came(Outcome.REFUSED, FOREIGN, ReasonKind.FOREIGN)
             return again(f"{FOREIGN}, while a write may land")
         if any(each.started or record.content.once for each in opened):
             return again("a write of ours is under way there")
@@ -168,7 +168,7 @@ class MemoryContent(MemoryForward):
             elif effect is Effect.CONTESTED:
                 step.contested = answer
             if host in record.todo and record.deadline_at - self.clock() <= needs:
-                self._set_outcome(record, host, step, Outcome.UNKNOWN, answer, Why.NO_TIME)
+                self._set_outcome(record, host, step, Outcome.UNKNOWN, answer, ReasonKind.NO_TIME)
         return self._after_answer(record, host, step)
 
     def restore(
@@ -228,7 +228,7 @@ class MemoryContent(MemoryForward):
             if opened:
                 return Forward.SETTLE
             step.trace = replace(trace, foreign=seen)
-            step.reason, step.why = FOREIGN, Why.FOREIGN
+            step.reason, step.why = FOREIGN, ReasonKind.FOREIGN
             self._keep_text(record, look)
             return Forward.PERSON
         if any(each.undo and (each.started or record.content.once) for each in opened):

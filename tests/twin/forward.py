@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lockstep.worker.operation.errors import Why, told
+from lockstep.worker.operation.errors import ReasonKind, told
 from lockstep.worker.operation.model import HostName, Outcome
 from lockstep.worker.operation.transitions import Forward, Progress
 from tests.twin.limit import NOT_OPEN, OVER
@@ -53,7 +53,7 @@ class MemoryForward(MemoryWaves):
         step: StepRecord,
         outcome: Outcome,
         reason: str | None = None,
-        why: Why | None = None,
+        why: ReasonKind | None = None,
     ) -> Progress:
         self._set_outcome(record, host, step, outcome, reason, why)
         self._progressed(record)

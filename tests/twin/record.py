@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lockstep.worker.operation.errors import Why, told, told_of
+from lockstep.worker.operation.errors import ReasonKind, told, told_of
 from lockstep.worker.operation.host import NAMED_AFTER
 from lockstep.worker.operation.model import (
     Action,
@@ -164,7 +164,7 @@ class StepRecord:
     outcome: Outcome | None = None
     undo: Undo | None = None
     reason: str | None = None
-    why: Why | None = None
+    why: ReasonKind | None = None
     abandoned: str | None = None
     abandoned_at: Millis | None = None
     misses: int = 0
@@ -251,9 +251,9 @@ class Record:
     format: str = FORMAT
     state: State = State.APPLYING
     decision: Decision | None = None
-    reason: tuple[HostName | None, Why | None, str] | None = None
+    reason: tuple[HostName | None, ReasonKind | None, str] | None = None
     failed: int = 0
-    failure: tuple[HostName | None, Why | None, str] | None = None
+    failure: tuple[HostName | None, ReasonKind | None, str] | None = None
     resumed: int = 0
     dispatched: str = Phase.FORWARD
     """What was last published of it; whoever asked for it publishes the first."""

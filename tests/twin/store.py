@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lockstep.worker.operation.answer import METHODS
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.errors import HostPaused, OperationIdReused, StoreFull, Why
+from lockstep.worker.operation.errors import HostPaused, OperationIdReused, ReasonKind, StoreFull
 from lockstep.worker.operation.host import refusal
 from lockstep.worker.operation.model import (
     Action,
@@ -158,7 +158,7 @@ class MemoryStore(MemoryContent):
         miss: Miss,
         fatal: Outcome | None = None,
         needs: int = 0,
-        why: Why | None = None,
+        why: ReasonKind | None = None,
     ) -> Progress:
         """Count a GET that told nothing; fail the step when its time or its retries are spent."""
         record = self._load(operation)
@@ -185,7 +185,7 @@ class MemoryStore(MemoryContent):
         gone = fatal is not None or spent or silent
         if gone or record.deadline_at - now <= needs:
             outcome = Outcome.UNKNOWN if step.attempts else fatal or Outcome.UNREACHABLE
-            kind = (why or (Why.SILENT if silent else None)) if gone else Why.NO_TIME
+            kind = (why or (ReasonKind.SILENT if silent else None)) if gone else ReasonKind.NO_TIME
             return self._came_to(record, host, step, outcome, reason, kind)
         self._progressed(record)
         return Progress(Forward.MISSED, misses=step.misses, left=record.deadline_at - now)
@@ -212,7 +212,7 @@ class MemoryStore(MemoryContent):
             self._judge(record, host, step, attempt, effect, answer)
             if host in record.todo and record.deadline_at - self.clock() <= needs:
                 reason = f"{METHODS[record.action]} {answer}"
-                self._set_outcome(record, host, step, Outcome.UNKNOWN, reason, Why.NO_TIME)
+                self._set_outcome(record, host, step, Outcome.UNKNOWN, reason, ReasonKind.NO_TIME)
         return self._after_answer(record, host, step)
 
     def _judge(
@@ -240,9 +240,9 @@ class MemoryStore(MemoryContent):
             ):
                 step.reason, step.why = answer, None
             case Effect.REFUSED | Effect.CONTESTED:
-                self._set_outcome(record, host, step, Outcome.REFUSED, answer, Why.REFUSED)
+                self._set_outcome(record, host, step, Outcome.REFUSED, answer, ReasonKind.REFUSED)
             case Effect.MISDIRECTED:
-                self._set_outcome(record, host, step, Outcome.UNKNOWN, answer, Why.MISDIRECTED)
+                self._set_outcome(record, host, step, Outcome.UNKNOWN, answer, ReasonKind.MISDIRECTED)
 
     def cancel(self, operation: OperationId, by: str) -> Refusal | None:
         """Decide to roll back, unless decided; `by` says who asked for it, and why."""
@@ -250,8 +250,8 @@ class MemoryStore(MemoryContent):
         if record is None:
             return Refusal.UNKNOWN
         if record.decision is not None:
-            same = (None, Why.CANCELLED, by) == record.reason
+            same = (None, ReasonKind.CANCELLED, by) == record.reason
             return None if same else Refusal(record.decision.value)
-        self._decide(record, Decision.ROLL_BACK, (None, Why.CANCELLED, by))
+        self._decide(record, Decision.ROLL_BACK, (None, ReasonKind.CANCELLED, by))
         self._end_if_done(record)
         return None

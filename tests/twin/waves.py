@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lockstep.worker.operation.errors import Why
+from lockstep.worker.operation.errors import ReasonKind
 from lockstep.worker.operation.model import (
     AttemptId,
     HostName,
@@ -11,7 +11,7 @@ from lockstep.worker.operation.model import (
     Stage,
 )
 from lockstep.worker.operation.transitions import (
-    Held,
+    HoldAnswer,
     Refusal,
 )
 from lockstep.worker.operation.waves import HOLD_MOST, GateVerdict, Health, Rollout
@@ -33,7 +33,7 @@ class MemoryWaves(AfterDecision):
         if rollout.hold and rollout.last > 1:
             waves.put_on_hold(self.clock(), "the operation", "it is held after each wave")
 
-    def hold(self, operation: OperationId, who: str, why: str) -> Held | Refusal:
+    def hold(self, operation: OperationId, who: str, why: str) -> HoldAnswer | Refusal:
         """Keep an operation from going further than the wave at work."""
         record = self._load(operation)
         if record is None:
@@ -44,7 +44,7 @@ class MemoryWaves(AfterDecision):
             return Refusal.NO_WAVES
         hold = record.waves.put_on_hold(self.clock(), who, why)
         self.heard("held", record)
-        return Held(hold.number, record.waves.wave, record.waves.stage)
+        return HoldAnswer(hold.number, record.waves.wave, record.waves.stage)
 
     def promote(self, operation: OperationId, number: int, by: str = "") -> Refusal | None:
         """Release the hold of this number, and no other; None if that was done now. `by`: who, and why."""
@@ -100,7 +100,7 @@ class MemoryWaves(AfterDecision):
             failed = gate.unwell >= 3
         if failed:
             record.failed += 1
-            record.failure = record.failure or (host, Why.GATE, said)
+            record.failure = record.failure or (host, ReasonKind.GATE, said)
         self._progressed(record)
         self.heard("gate", record, host)
         self._move_on(record)

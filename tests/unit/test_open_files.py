@@ -62,7 +62,7 @@ from lockstep.worker.operation.drift import End
 from lockstep.worker.operation.model import HostName, Millis, OperationId, Presence
 from lockstep.worker.steps.looks import patrol
 from lockstep.worker.tasks.tasks import _told, beat_of
-from tests.contract.bench import MemoryBench, parts
+from tests.contract.bench import MemoryBench, context
 from tests.unit.client import G, client
 port, settings = sys.argv[1], client().settings
 hosts = {HostName(f"node{n}"): client(f"http://node{n}.localhost:{port}") for n in range(400)}
@@ -74,7 +74,7 @@ store.left[G] = {
     for name, host in hosts.items()
 }
 resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
-print(_told(patrol(replace(parts(memory, None), host=hosts.get), store, G, beat_of(settings))))
+print(_told(patrol(replace(context(memory, None), host=hosts.get), store, G, beat_of(settings))))
 """
 
 

@@ -23,11 +23,11 @@ NODE1 = HostName("node1")
 
 
 def built() -> StepContext:
-    return build_runtime(Settings(hosts="http://node1:1")).parts
+    return build_runtime(Settings(hosts="http://node1:1")).context
 
 
 def chain(api: HostApi | None) -> list[type]:
-    """The kinds of the parts, from the outermost to the one that calls."""
+    """The kinds of the hosts, from the outermost to the one that calls."""
     found: list[type] = []
     while api is not None:
         found.append(type(api))
@@ -36,14 +36,14 @@ def chain(api: HostApi | None) -> list[type]:
 
 
 def test_only_forward_steps_spare_a_host() -> None:
-    parts = built()
-    assert chain(parts.host_to_apply(NODE1)) == [BreakerHost, WatchedHost]
-    assert chain(parts.host(NODE1)) == [WatchedHost]
+    context = built()
+    assert chain(context.host_to_apply(NODE1)) == [BreakerHost, WatchedHost]
+    assert chain(context.host(NODE1)) == [WatchedHost]
 
 
 def test_every_host_of_a_process_shares_one_breaker() -> None:
-    parts = built()
-    first, second = parts.host_to_apply(NODE1), parts.host_to_apply(NODE1)
+    context = built()
+    first, second = context.host_to_apply(NODE1), context.host_to_apply(NODE1)
     assert isinstance(first, BreakerHost)
     assert isinstance(second, BreakerHost)
     assert first.breaker is second.breaker
@@ -52,15 +52,15 @@ def test_every_host_of_a_process_shares_one_breaker() -> None:
 def test_a_token_is_looked_after_whoever_calls(tmp_path: Path) -> None:
     inventory = tmp_path / "hosts.yaml"
     inventory.write_text("hosts: [{name: node1, url: 'http://node1', token_file: /t}]")
-    parts = build_runtime(Settings(inventory=str(inventory))).parts
-    assert chain(parts.host(NODE1)) == [TokenHost, WatchedHost]
-    assert chain(parts.host_to_apply(NODE1)) == [BreakerHost, TokenHost, WatchedHost]
+    context = build_runtime(Settings(inventory=str(inventory))).context
+    assert chain(context.host(NODE1)) == [TokenHost, WatchedHost]
+    assert chain(context.host_to_apply(NODE1)) == [BreakerHost, TokenHost, WatchedHost]
 
 
 def test_a_host_that_nobody_knows_is_none() -> None:
-    parts = built()
-    assert parts.host(HostName("node9")) is None
-    assert parts.host_to_apply(HostName("node9")) is None
+    context = built()
+    assert context.host(HostName("node9")) is None
+    assert context.host_to_apply(HostName("node9")) is None
 
 
 def test_threads_that_begin_at_the_same_time_share_one_runtime() -> None:

@@ -220,11 +220,11 @@ def as_json(logger: logging.Logger) -> None:
 def as_text(logger: logging.Logger) -> None:
     """Let every handler of a logger end the lines of Lockstep's own with the ids that they are about."""
     for handler in logger.handlers:
-        if not isinstance(handler.formatter, (WithIds, MaskedFormatter)):
-            handler.setFormatter(WithIds(handler.formatter or logging.Formatter()))
+        if not isinstance(handler.formatter, (IdFormatter, MaskedFormatter)):
+            handler.setFormatter(IdFormatter(handler.formatter or logging.Formatter()))
 
 
-class WithIds(logging.Formatter):
+class IdFormatter(logging.Formatter):
     """A formatter that adds ids to what another one makes of a record."""
 
     def __init__(self, inner: logging.Formatter) -> None:

@@ -96,7 +96,7 @@ class NotReady(HostUnavailable):
     """A host did not answer the preflight. Nothing was written."""
 
 
-class Why(StrEnum):
+class ReasonKind(StrEnum):
     """The kind of a reason, which is kept as host, kind and detail; without a kind the detail tells all."""
 
     REFUSED = "refused"
@@ -121,31 +121,38 @@ class Why(StrEnum):
 
 
 TOLD = {
-    Why.REFUSED: "refused ({})",
-    Why.MISDIRECTED: "misdirected ({})",
-    Why.SILENT: "{}; no usable answer for too long",
-    Why.NO_TIME: "{}; the deadline leaves no time for another try",
-    Why.DEADLINE: "the deadline passed",
-    Why.CANCELLED: "cancelled by {}",
-    Why.GATE: "failed at the gate ({})",
-    Why.EXPIRED: "it expired before every wave was done",
-    Why.HELD: "it was held for too long",
-    Why.IGNORED: "said yes ({}), and changed nothing",
-    Why.FOREIGN: "was changed by somebody else: {}",
-    Why.OVERWROTE: "was overwritten ({}): somebody else had changed it since the look",
+    ReasonKind.REFUSED: "refused ({})",
+    ReasonKind.MISDIRECTED: "misdirected ({})",
+    ReasonKind.SILENT: "{}; no usable answer for too long",
+    ReasonKind.NO_TIME: "{}; the deadline leaves no time for another try",
+    ReasonKind.DEADLINE: "the deadline passed",
+    ReasonKind.CANCELLED: "cancelled by {}",
+    ReasonKind.GATE: "failed at the gate ({})",
+    ReasonKind.EXPIRED: "it expired before every wave was done",
+    ReasonKind.HELD: "it was held for too long",
+    ReasonKind.IGNORED: "said yes ({}), and changed nothing",
+    ReasonKind.FOREIGN: "was changed by somebody else: {}",
+    ReasonKind.OVERWROTE: "was overwritten ({}): somebody else had changed it since the look",
 }
 
 
-def told(why: Why | None, detail: str) -> str:
+def told(why: ReasonKind | None, detail: str) -> str:
     """Return a reason as it is shown beside its host: `refused (403)`, `GET 503`."""
     return TOLD[why].format(detail) if why in TOLD else detail
 
 
-SENTENCES = (Why.REFUSED, Why.MISDIRECTED, Why.GATE, Why.IGNORED, Why.FOREIGN, Why.OVERWROTE)
+SENTENCES = (
+    ReasonKind.REFUSED,
+    ReasonKind.MISDIRECTED,
+    ReasonKind.GATE,
+    ReasonKind.IGNORED,
+    ReasonKind.FOREIGN,
+    ReasonKind.OVERWROTE,
+)
 """What is told of a host without a colon."""
 
 
-def told_of(host: str | None, why: Why | None, detail: str) -> str:
+def told_of(host: str | None, why: ReasonKind | None, detail: str) -> str:
     """Return a reason as it is shown for an operation: `node4 refused (403)`, `node4: GET 503`."""
     text = told(why, detail)
     if host is None:

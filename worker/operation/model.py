@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
 
-from lockstep.worker.operation.errors import Why
+from lockstep.worker.operation.errors import ReasonKind
 from lockstep.worker.operation.thing import Trace
 
 
@@ -166,7 +166,7 @@ class Step:
     lost_fields: tuple[str, ...] = ()
     """Fields of a deleted group that its host refused to take back."""
     attempts: tuple[Attempt, ...] = ()
-    why: Why | None = None
+    why: ReasonKind | None = None
     """The kind of the reason."""
     trace: Trace | None = None
     """Of a thing with content."""

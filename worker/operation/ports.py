@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from lockstep.worker.operation.answer import LookAnswer
 from lockstep.worker.operation.content import Effect, Id, Shown, WriteAnswer
 from lockstep.worker.operation.drift import Ends
-from lockstep.worker.operation.errors import Why
+from lockstep.worker.operation.errors import ReasonKind
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -27,7 +27,7 @@ from lockstep.worker.operation.transitions import (
     Accepted,
     Busy,
     Claim,
-    Held,
+    HoldAnswer,
     Miss,
     Order,
     Progress,
@@ -125,7 +125,7 @@ class Transitions(ContentTransitions, Protocol):
         miss: Miss,
         fatal: Outcome | None = None,
         needs: int = 0,
-        why: Why | None = None,
+        why: ReasonKind | None = None,
     ) -> Progress:
         """Count a GET that told nothing; fail the step when its time or its retries are spent.
 
@@ -183,7 +183,7 @@ class Transitions(ContentTransitions, Protocol):
         delay: int | None,
         reason: str = "",
         failed: AttemptId | None = None,
-        why: Why | None = None,
+        why: ReasonKind | None = None,
     ) -> int:
         """Keep a wait of `delay` ms (None: none) for the sweep; return the failed tries since deciding."""
 
@@ -212,7 +212,7 @@ class Store(Transitions, Ends, Protocol):
     def cancel(self, operation: OperationId, by: str) -> Refusal | None:
         """Decide to roll back; None if that is decided, because of `by`, who asked for it, and why."""
 
-    def hold(self, operation: OperationId, who: str, why: str) -> Held | Refusal:
+    def hold(self, operation: OperationId, who: str, why: str) -> HoldAnswer | Refusal:
         """Keep an operation from going further than the wave at work."""
 
     def promote(self, operation: OperationId, number: int, by: str = "") -> Refusal | None:

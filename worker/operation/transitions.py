@@ -180,7 +180,7 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class HoldAnswer:
     """A hold that was put on an operation."""
 
     number: int

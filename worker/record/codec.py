@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
 
-from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat, Why, told, told_of
+from lockstep.worker.operation.errors import ReasonKind, RecordDamaged, UnknownFormat, told, told_of
 from lockstep.worker.operation.model import (
     Action,
     Attempt,
@@ -211,7 +211,7 @@ def step_from(host: HostName, text: str, *, undo_needed: bool, due_at: Millis | 
     attempts = [_attempt(key, each) for key, each in fields.items("attempts", dict).items()]
     gate = fields.maybe(lambda name: Fields(fields.items(name, dict)), "gate")
     body, reason = fields.maybe(fields.text, "body"), fields.maybe(fields.text, "reason")
-    why = fields.maybe(lambda name: fields.word(name, Why), "kind")
+    why = fields.maybe(lambda name: fields.word(name, ReasonKind), "kind")
     return Step(
         host=host,
         fingerprint=fields.text("fingerprint"),
@@ -252,7 +252,7 @@ def operation_from(
         fields.number(name)  # the scripts read them
     fields.maybe(fields.number, "retries")
     reason, host = fields.maybe(fields.text, "reason"), fields.maybe(fields.text, "reason_host")
-    why = fields.maybe(lambda name: fields.word(name, Why), "reason_kind")
+    why = fields.maybe(lambda name: fields.word(name, ReasonKind), "reason_kind")
     action = fields.word("action", Action)
     verb = fields.maybe(lambda name: ThingRequest.of(fields.text(name)).verb, "content")
     return Status(
@@ -285,7 +285,7 @@ def progress_from(host: HostName, said: list[str]) -> Progress:
             kept = step_from(host, said[2], undo_needed=False)
             return Progress(step, outcome=Outcome(said[1]), step=kept)
         case Forward.FAILED:
-            why = Why(said[2]) if said[2] else None
+            why = ReasonKind(said[2]) if said[2] else None
             return Progress(step, outcome=Outcome(said[1]), reason=told(why, said[3]) or None)
         case Forward.ELSEWHERE:
             return Progress(step, fingerprint=said[1])

@@ -18,7 +18,7 @@ from lockstep.worker.operation.model import Action, GroupId, LostOperation, Mill
 from lockstep.worker.process.forks import leave_to_parent, renew_in_children
 from lockstep.worker.record.codec import operation_from
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.record.queries import UNREADABLE, RaisesOurs, WriteLimits
+from lockstep.worker.record.queries import UNREADABLE, StoreErrors, WriteLimits
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.reports import Clocks, Pauses, Silences, Stalls
 from lockstep.worker.settings import Settings
@@ -40,7 +40,7 @@ def connect(settings: Settings) -> RedisStore:
     return RedisStore(client(settings), Keys(settings.key_prefix), settings.limits)
 
 
-class Brief(NamedTuple):
+class OperationBrief(NamedTuple):
     """What of an operation a filter looks at, as it is kept."""
 
     id: OperationId
@@ -81,7 +81,7 @@ class HostCounts(NamedTuple):
     """Whose next try is at a time of its own."""
 
 
-class Link(RaisesOurs):
+class Link(StoreErrors):
     """One Redis: `store` retries when a connection drops, `waiting` does not: a wait is a retry itself.
 
     Threads may share it. Nothing is connected until it is used; then all may raise StoreUnavailable.
@@ -211,7 +211,9 @@ class Link(RaisesOurs):
             store.ends(group)
             store.suspicions(group)
 
-    def briefs(self, since: Millis | None, until: Millis | None, limit: int, offset: int) -> list[Brief]:
+    def briefs(
+        self, since: Millis | None, until: Millis | None, limit: int, offset: int
+    ) -> list[OperationBrief]:
         """Read, in two round trips, operations accepted from `since` until before `until`, newest first."""
         newest = "+inf" if until is None else f"({until}"
         oldest = "-inf" if since is None else since
@@ -225,7 +227,7 @@ class Link(RaisesOurs):
                 pipe.hmget(key, "group", "created_by", "action", "state")
             kept = pipe.execute()
         return [
-            Brief(OperationId(id_), group, by, action, state, int(at))
+            OperationBrief(OperationId(id_), group, by, action, state, int(at))
             for (id_, at), (group, by, action, state) in zip(ids, kept, strict=True)
             if None not in (group, by, action, state)
         ]

@@ -38,7 +38,7 @@ STEPS: Commands = (
 ORDER: Commands = (("HMGET", "", "format", "group", "action", "content"), ("HKEYS", ":steps"))
 
 
-class RaisesOurs:
+class StoreErrors:
     """Every method of what inherits from this raises errors of ours for what redis-py raises."""
 
     def __init_subclass__(cls) -> None:
@@ -60,7 +60,7 @@ def _raising_ours(method: Callable[..., T]) -> Callable[..., T]:
     return run
 
 
-class Queries(RaisesOurs):
+class Queries(StoreErrors):
     """Reads on one Redis client; nothing here changes an operation."""
 
     def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
@@ -264,7 +264,7 @@ class LimitLoad:
         return f"{where}: {places}{pace}{self.waiting} wait for their turn"
 
 
-class WriteLimits(RaisesOurs):
+class WriteLimits(StoreErrors):
     """The limits that all workers share, on one Redis client. Every method raises StoreUnavailable."""
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:

@@ -10,7 +10,7 @@ from queue import Empty
 from typing import Any, cast
 
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.errors import OperationIdReused, StoreFull, Why
+from lockstep.worker.operation.errors import OperationIdReused, ReasonKind, StoreFull
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -30,7 +30,7 @@ from lockstep.worker.operation.transitions import (
     Accepted,
     Busy,
     Claim,
-    Held,
+    HoldAnswer,
     Miss,
     Phase,
     Progress,
@@ -132,7 +132,7 @@ class RedisStore(RedisEnds):
         miss: Miss,
         fatal: Outcome | None = None,
         needs: int = 0,
-        why: Why | None = None,
+        why: ReasonKind | None = None,
     ) -> Progress:
         sent = (fingerprint, look, mask(reason), miss, fatal or "", self._limits.host_patience, needs)
         return self._progress("missed", operation, host, *sent, why or "")
@@ -160,10 +160,10 @@ class RedisStore(RedisEnds):
     def abandon(self, operation: OperationId, host: HostName, reason: str) -> Refusal | None:
         return self._refused("abandon", operation, host, mask(reason))
 
-    def hold(self, operation: OperationId, who: str, why: str) -> Held | Refusal:
+    def hold(self, operation: OperationId, who: str, why: str) -> HoldAnswer | Refusal:
         said = self._scripts.strings("hold", operation, who, mask(why))
         if said[0] == "held":
-            return Held(int(said[1]), int(said[2]), Stage(said[3]))
+            return HoldAnswer(int(said[1]), int(said[2]), Stage(said[3]))
         return Refusal(said[0])
 
     def promote(self, operation: OperationId, number: int, by: str = "") -> Refusal | None:
@@ -240,7 +240,7 @@ class RedisStore(RedisEnds):
         delay: int | None,
         reason: str = "",
         failed: AttemptId | None = None,
-        why: Why | None = None,
+        why: ReasonKind | None = None,
     ) -> int:
         wait = "" if delay is None else delay
         said = self._scripts.run("postpone", operation, host, wait, mask(reason), failed or "", why or "")

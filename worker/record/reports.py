@@ -18,7 +18,7 @@ from lockstep.worker.operation.model import HostName, Millis
 from lockstep.worker.operation.names import show
 from lockstep.worker.record.codec import WAVED, Fields, readable
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.record.queries import RaisesOurs, millis
+from lockstep.worker.record.queries import StoreErrors, millis
 
 EVERY = 15.0
 """Seconds between two reports of a process."""
@@ -30,7 +30,7 @@ KEPT = 86_400_000
 """Milliseconds for which a stall is kept, and silences that nobody ends."""
 
 
-class _Reports(RaisesOurs):
+class _Reports(StoreErrors):
     """A hash with a field for each host or process. Every method raises StoreUnavailable if Redis is away."""
 
     name: str  # of its key among `Keys`

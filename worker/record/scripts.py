@@ -21,7 +21,7 @@ from lockstep.worker.process.forks import renew_in_children
 from lockstep.worker.process.greenlets import Handover
 from lockstep.worker.record.causes import unavailable
 from lockstep.worker.record.keys import PARTS, Keys
-from lockstep.worker.record.queries import RaisesOurs
+from lockstep.worker.record.queries import StoreErrors
 
 Argument = str | int | float
 Arguments = tuple[Argument, ...]
@@ -206,7 +206,7 @@ class Replicas:
         return None
 
 
-class Scripts(RaisesOurs):
+class Scripts(StoreErrors):
     """Every transition script by its name, sent once and then called by its digest. Threads may share it.
 
     Calls that threads make while another is on its way to Redis are sent together: one round trip and one

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.answer import METHODS, LookVerdict
 from lockstep.worker.operation.content import Effect, Flaw, WriteAnswer
-from lockstep.worker.operation.errors import InvalidInput, Why
+from lockstep.worker.operation.errors import InvalidInput, ReasonKind
 from lockstep.worker.operation.host import Backoff, Limits
 from lockstep.worker.operation.model import (
     Action,
@@ -69,7 +69,7 @@ class StepResult:
 class LookFailed(Exception):
     """A look told nothing, or this worker cannot look; it says why."""
 
-    def __init__(self, reason: str, why: Why | None = None) -> None:
+    def __init__(self, reason: str, why: ReasonKind | None = None) -> None:
         super().__init__(reason, why)
         self.reason, self.why = reason, why
 
@@ -132,7 +132,7 @@ def effect_of(api: HostApi, group: GroupId, action: Action, said: WriteAnswer) -
 
 MISSES: Mapping[Flaw | None, Miss] = {Flaw.SILENT: Miss.UNUSABLE, Flaw.UNREADABLE: Miss.UNUSABLE}
 """What a look that told nothing says of its host; any other counts as answered."""
-WHY: Mapping[Flaw | None, Why] = {Flaw.UNREADABLE: Why.UNREADABLE}
+WHY: Mapping[Flaw | None, ReasonKind] = {Flaw.UNREADABLE: ReasonKind.UNREADABLE}
 FATAL = {LookVerdict.MISCONFIGURED: Outcome.UNREACHABLE, LookVerdict.OVERSIZED: Outcome.REFUSED}
 NOT_OPEN = "its wave is not open"
 NOTHING_LEFT = "nothing to do: the operation is decided, has ended, or is another one"
@@ -144,23 +144,23 @@ SLACK = 0.2
 class Try:
     """One run of a step for one host."""
 
-    parts: StepContext
+    context: StepContext
     operation: OperationId
     host: HostName
     number: int
     """Of the runs of this task, from 1."""
 
     def wait(
-        self, delay: float, reason: str, failed: AttemptId | None = None, why: Why | None = None
+        self, delay: float, reason: str, failed: AttemptId | None = None, why: ReasonKind | None = None
     ) -> StepResult:
         """Come back after `delay` seconds: by a countdown of Celery's if short, else by the sweep.
 
         `failed` names a try that brought nothing: it is counted, and its reason is what people are shown.
         """
-        later = delay > self.parts.longest_countdown
+        later = delay > self.context.longest_countdown
         if later or failed:
             kept = round(delay * 1000) if later else None
-            self.parts.store.postpone(self.operation, self.host, kept, reason, failed, why)
+            self.context.store.postpone(self.operation, self.host, kept, reason, failed, why)
         if later:
             return StepResult(Next.LATER, reason if failed else f"waits {delay:.0f} s in the record", delay)
         return StepResult(Next.AGAIN, reason or "trying again", delay)
@@ -182,28 +182,33 @@ class ForwardTry(Try):
 
     def unasked(self, reason: str) -> StepResult:
         """Hand the step back, for a worker that knows the host; it costs the operation nothing but time."""
-        look, needs = self.parts.clock.new_id(), self.needs()
-        said = self.parts.store.missed(self.operation, self.host, "", look, reason, Miss.UNASKED, needs=needs)
+        look, needs = self.context.clock.new_id(), self.needs()
+        said = self.context.store.missed(
+            self.operation, self.host, "", look, reason, Miss.UNASKED, needs=needs
+        )
         return self.came_to(said, reason=reason)
 
     def on_host(self, apply: Callable[[HostApi], StepResult]) -> StepResult:
         """Apply on the host that the record means; one that this worker knows otherwise is looked up anew."""
-        parts = self.parts
-        api = parts.host_to_apply(self.host) or parts.host_as(self.host, None)
+        context = self.context
+        api = context.host_to_apply(self.host) or context.host_as(self.host, None)
         if api is None:
             return self.unasked(NOT_IN_INVENTORY)
         came = apply(api)
-        if came.next is Next.ELSEWHERE and (meant := parts.host_as(self.host, came.fingerprint)) is not None:
+        if (
+            came.next is Next.ELSEWHERE
+            and (meant := context.host_as(self.host, came.fingerprint)) is not None
+        ):
             came = apply(meant)  # what came of the other address counts for nothing
         return self.unasked(ELSEWHERE) if came.next is Next.ELSEWHERE else came
 
     def took(self) -> float:
         """Return the seconds that a try like this one takes."""
-        return self.parts.clock.elapsed() - self.started + SLACK
+        return self.context.clock.elapsed() - self.started + SLACK
 
     def asked_to_wait(self, retry_after: float | None) -> float:
         """Return the seconds that the host wants to be left alone for, as far as it is listened to."""
-        return min(retry_after or 0.0, self.parts.retry_after_cap)
+        return min(retry_after or 0.0, self.context.retry_after_cap)
 
     def needs(self, retry_after: float | None = None) -> int:
         """Return the milliseconds that another try needs, with the wait that its host asks for."""
@@ -222,7 +227,7 @@ class ForwardTry(Try):
                 return self.in_line(progress.left, progress.reason)
             case Forward.OPEN | Forward.MISSED:
                 # The last try still has its time before the deadline.
-                delay = self.parts.forward_backoff.delay(self.number, self.parts.clock.jitter())
+                delay = self.context.forward_backoff.delay(self.number, self.context.clock.jitter())
                 latest = progress.left / 1000 - self.took()
                 return self.wait(min(max(self.asked_to_wait(retry_after), delay), latest), reason)
             case Forward.NOT_OPEN:
@@ -233,11 +238,11 @@ class ForwardTry(Try):
 
 
 def forward(
-    parts: StepContext, operation: OperationId, group: GroupId, action: Action, host: HostName, tries: int
+    context: StepContext, operation: OperationId, group: GroupId, action: Action, host: HostName, tries: int
 ) -> StepResult:
     """Bring one host to what the action asks for; `tries` counts this task's runs, from 1."""
-    this = ForwardTry(parts, operation, host, tries, action, parts.clock.elapsed())
-    order = parts.filled(operation)
+    this = ForwardTry(context, operation, host, tries, action, context.clock.elapsed())
+    order = context.filled(operation)
     if order is not None:
         from lockstep.worker.steps import content
 
@@ -247,8 +252,8 @@ def forward(
 
 def _apply(this: ForwardTry, api: HostApi, group: GroupId) -> StepResult:
     """Look at the host, and write if need be."""
-    parts, operation, host, action = this.parts, this.operation, this.host, this.action
-    attempt = parts.clock.new_id()
+    context, operation, host, action = this.context, this.operation, this.host, this.action
+    attempt = context.clock.new_id()
     answer = api.look_at_group(group)
     seen = answer.seen
     if action is Action.CREATE and answer.verdict is LookVerdict.OVERSIZED:
@@ -258,12 +263,12 @@ def _apply(this: ForwardTry, api: HostApi, group: GroupId) -> StepResult:
         fatal = FATAL.get(answer.verdict)
         reason = f"GET {answer.text}"
         needs = this.needs(answer.retry_after)
-        missed = parts.store.missed(
+        missed = context.store.missed(
             operation, host, api.fingerprint, attempt, reason, miss, fatal, needs, why
         )
         return this.came_to(missed, answer.retry_after, reason)
-    send_before = parts.clock.elapsed() + parts.send_within
-    begun = parts.store.begin(
+    send_before = context.clock.elapsed() + context.send_within
+    begun = context.store.begin(
         operation, host, api.fingerprint, seen, attempt, action, group, age=this.needs()
     )
     if begun.next is not Forward.SEND:
@@ -271,14 +276,16 @@ def _apply(this: ForwardTry, api: HostApi, group: GroupId) -> StepResult:
     said = api.write(action, group, attempt, send_before)
     effect = effect_of(api, group, action, said)
     needs = this.needs(said.retry_after)
-    progress = parts.store.finish(operation, host, attempt, effect, said.text, needs)
+    progress = context.store.finish(operation, host, attempt, effect, said.text, needs)
     return this.came_to(progress, said.retry_after, f"{METHODS[action]} {said.text}")
 
 
 def raised(
-    parts: StepContext, operation: OperationId, action: Action, host: HostName, reason: str
+    context: StepContext, operation: OperationId, action: Action, host: HostName, reason: str
 ) -> StepResult:
     """Record that a step raised: what became of its host is unknown, and the operation is rolled back."""
-    this = ForwardTry(parts, operation, host, 1, action, parts.clock.elapsed())
-    look = parts.clock.new_id()
-    return this.came_to(parts.store.missed(operation, host, "", look, reason, Miss.UNASKED, Outcome.UNKNOWN))
+    this = ForwardTry(context, operation, host, 1, action, context.clock.elapsed())
+    look = context.clock.new_id()
+    return this.came_to(
+        context.store.missed(operation, host, "", look, reason, Miss.UNASKED, Outcome.UNKNOWN)
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 from lockstep.worker.kinds import barred
 from lockstep.worker.kinds.seal import Seal, SealKeys
 from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Shown, Sight, WriteAnswer, read_json
-from lockstep.worker.operation.errors import InvalidInput, Why
+from lockstep.worker.operation.errors import InvalidInput, ReasonKind
 from lockstep.worker.operation.model import AttemptId, Outcome
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.thing import (
@@ -103,16 +103,16 @@ class Thing:
         return api.send(self.kind, verb, self.id, request, attempt, send_before, hidden)
 
 
-def thing_of(parts: StepContext, order: Order) -> Thing:
+def thing_of(context: StepContext, order: Order) -> Thing:
     """Return the thing as the record means it. Raises LookFailed where this worker lacks kind or key."""
     asked = order.content
     assert asked is not None
     try:
-        kind = parts.kind(asked)
+        kind = context.kind(asked)
     except InvalidInput:
         raise LookFailed(f"{LACKS}: put {asked.title}.yaml back") from None
     try:
-        return Thing(kind, order, asked, parts.seals)
+        return Thing(kind, order, asked, context.seals)
     except InvalidInput as error:
         raise LookFailed(f"{SEALED}: {error}") from None
 
@@ -120,7 +120,7 @@ def thing_of(parts: StepContext, order: Order) -> Thing:
 def forward(this: ForwardTry, order: Order) -> StepResult:
     """Bring one host to the content that is asked for."""
     try:
-        thing = thing_of(this.parts, order)
+        thing = thing_of(this.context, order)
     except LookFailed as untold:
         return this.unasked(untold.reason)
     if thing.asked.secret and not thing.secret:
@@ -129,33 +129,33 @@ def forward(this: ForwardTry, order: Order) -> StepResult:
 
 
 def _apply(this: ForwardTry, thing: Thing, order: Order, api: HostApi) -> StepResult:
-    parts = this.parts
+    context = this.context
     for _ in range(ROUNDS):
         shown = api.look_at_thing(thing.kind, thing.id)
         if not shown.tells:
             return this.came_to(_missed(this, api, shown), shown.retry_after, shown.text)
-        attempt, look = parts.clock.new_id(), thing.look(shown.content)
-        send_before = parts.clock.elapsed() + parts.send_within
+        attempt, look = context.clock.new_id(), thing.look(shown.content)
+        send_before = context.clock.elapsed() + context.send_within
         about = (order.action, order.group, this.needs())
-        begun = parts.store.shown(this.operation, this.host, api.fingerprint, look, attempt, *about)
+        begun = context.store.shown(this.operation, this.host, api.fingerprint, look, attempt, *about)
         if begun.next is not Forward.SEND:
             return this.came_to(begun, reason="it may not show yet")
         kept = shown.content.kept if shown.content else {}
         said = thing.send(api, attempt, send_before, thing.target, shown.content, kept, thing.secret)
         needs = this.needs(said.retry_after)
-        progress = parts.store.finish(this.operation, this.host, attempt, said.effect, said.text, needs)
+        progress = context.store.finish(this.operation, this.host, attempt, said.effect, said.text, needs)
         if progress.next is not Forward.OPEN or said.effect not in SURE:
             return this.came_to(progress, said.retry_after, said.text)
-    return StepResult(Next.AGAIN, "not settled yet", parts.forward_backoff.delay(1, parts.clock.jitter()))
+    return StepResult(Next.AGAIN, "not settled yet", context.forward_backoff.delay(1, context.clock.jitter()))
 
 
 def _missed(this: ForwardTry, api: HostApi, shown: Shown) -> Progress:
     busy = shown.sight is Sight.BUSY
-    return this.parts.store.missed(
+    return this.context.store.missed(
         this.operation,
         this.host,
         api.fingerprint,
-        this.parts.clock.new_id(),
+        this.context.clock.new_id(),
         f"in transition ({shown.text})" if busy else f"look {shown.text}",
         Miss.UNASKED if busy else MISSES.get(shown.flaw, Miss.ANSWERED),
         Outcome.REFUSED if shown.sight is Sight.OVERSIZED else FATAL.get(shown.flaw),
@@ -166,7 +166,7 @@ def _missed(this: ForwardTry, api: HostApi, shown: Shown) -> Progress:
 
 def look(this: LookTry, order: Order) -> tuple[Thing, HostApi, Shown]:
     """Look at the thing on the step's host. Raises LookFailed."""
-    thing, api = thing_of(this.parts, order), this.same_host()
+    thing, api = thing_of(this.context, order), this.same_host()
     shown = api.look_at_thing(thing.kind, thing.id)
     if not shown.tells:
         raise LookFailed(f"look {shown.text}", WHY.get(shown.flaw))
@@ -176,7 +176,7 @@ def look(this: LookTry, order: Order) -> tuple[Thing, HostApi, Shown]:
 def health(this: LookTry, order: Order, api: HostApi) -> tuple[Health, str]:
     """Tell how a host is at the gate: whether it shows the target, in its own form too."""
     try:
-        thing = thing_of(this.parts, order)
+        thing = thing_of(this.context, order)
     except LookFailed as untold:
         return Health.UNWELL, untold.reason
     shown = api.look_at_thing(thing.kind, thing.id)
@@ -191,15 +191,17 @@ def health(this: LookTry, order: Order, api: HostApi) -> tuple[Health, str]:
 def restore(this: LookTry, order: Order) -> StepResult:
     """Look, and send the inverse if what is shown is ours. Raises LookFailed."""
     thing, api, shown = look(this, order)
-    parts, step = this.parts, this.step
+    context, step = this.context, this.step
     was = step.trace.was if step.trace else None
     try:
-        before = None if was in (None, ABSENT) else thing.content(parts.store.text(this.operation, str(was)))
+        before = (
+            None if was in (None, ABSENT) else thing.content(context.store.text(this.operation, str(was)))
+        )
     except InvalidInput as error:
         raise LookFailed(f"{SEALED}: {error}") from None
-    attempt = parts.clock.new_id()
-    send_before = parts.clock.elapsed() + parts.send_within
-    came = parts.store.restore(
+    attempt = context.clock.new_id()
+    send_before = context.clock.elapsed() + context.send_within
+    came = context.store.restore(
         this.operation,
         this.host,
         api.fingerprint,
@@ -219,14 +221,14 @@ def restore(this: LookTry, order: Order) -> StepResult:
             return this.in_line(came.left, came.reason)
         case Forward.PERSON:
             why = "it shows what neither was there nor is asked for: `lockstep resolve` says what is to be"
-            return this.come_back(why, Why.FOREIGN)
+            return this.come_back(why, ReasonKind.FOREIGN)
         case Forward.SEND:
             pass
         case _:
             return NOTHING_TO_UNDO
     kept = before.kept if before else {}
     said = thing.send(api, attempt, send_before, before, shown.content, kept, {})
-    parts.store.finish(this.operation, this.host, attempt, said.effect, said.text)
+    context.store.finish(this.operation, this.host, attempt, said.effect, said.text)
     if said.effect in SURE:
         return LOOK_AGAIN
     return this.come_back(f"undo {said.effect.replace('_', ' ')} ({said.text})")

@@ -32,20 +32,20 @@ PATROL = "patrol"
 """Who asked for a repair, as the record has it."""
 
 
-def gate(parts: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
+def gate(context: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
     """Look at one host, which must show what was asked; a worker that does not know it counts nothing."""
-    view = parts.store.view(operation, host)
+    view = context.store.view(operation, host)
     if view.action is None or view.group is None or view.step is None:
         return StepResult(Next.OVER, NO_RECORD)
     if view.gating is None:
         return StepResult(Next.DONE, "passed, or the gate is closed", outcome="ignored")
-    again = AGAIN + parts.forward_backoff.delay(tries, parts.clock.jitter())
-    this = LookTry(parts, operation, host, tries, view, view.step)
+    again = AGAIN + context.forward_backoff.delay(tries, context.clock.jitter())
+    this = LookTry(context, operation, host, tries, view, view.step)
     try:
         api = this.same_host()
     except LookFailed as untold:
         return StepResult(Next.AGAIN, untold.reason, again)
-    order = parts.filled(operation)
+    order = context.filled(operation)
     if order is None:
         health, said = _health(this, api, view.group, view.action.target)
     else:
@@ -54,8 +54,8 @@ def gate(parts: StepContext, operation: OperationId, host: HostName, tries: int)
         health, said = content.health(this, order, api)
     if health is None:
         return StepResult(Next.AGAIN, said, again)
-    look = parts.clock.new_id()
-    match parts.store.gate_seen(operation, host, view.gating, view.now, look, health, said):
+    look = context.clock.new_id()
+    match context.store.gate_seen(operation, host, view.gating, view.now, look, health, said):
         case GateVerdict.PASSED:
             return StepResult(Next.DONE, f"passed the gate: {said}", outcome="passed")
         case GateVerdict.FAILED:
@@ -118,7 +118,7 @@ class PatrolResult:
     why_not: str = "no host was asked: this worker knows none of the group's"
 
 
-def patrol(parts: StepContext, store: Store, group: GroupId, beat: PatrolTimes) -> PatrolResult:
+def patrol(context: StepContext, store: Store, group: GroupId, beat: PatrolTimes) -> PatrolResult:
     """Look at every host that an ended operation covered; repair explained drift, report the rest."""
     now = store.now()
     suspicions = store.suspicions(group)
@@ -133,21 +133,21 @@ def patrol(parts: StepContext, store: Store, group: GroupId, beat: PatrolTimes) 
         return PatrolResult(why_not="no host was asked: the group need not be watched any longer")
     store.patrol_again(group, next_patrol(newest, now, beat.every, beat.longest), newest)
     ends = store.ends(group)
-    found, asked, strange = _look(parts, group, ends, suspicions, now, beat)
+    found, asked, strange = _look(context, group, ends, suspicions, now, beat)
     new = store.keep_drift(group, ends, found)
     if new is None:
         # An operation came in between: what was seen is of before, during or after it.
         store.patrol_again(group, Millis(now + beat.every), newest)
         return PatrolResult(why_not="nothing is known: an operation came in between")
     drifts = tuple(drift for drift in found.values() if drift is not None)
-    repairs = (_repair(parts, store, group, action, drifts, beat) for action in Action)
+    repairs = (_repair(context, store, group, action, drifts, beat) for action in Action)
     begun = tuple(repair for repair in repairs if repair is not None)
     late = len(ends) - asked - strange
     return PatrolResult(drifts, tuple(new), begun, asked, len(found), strange, late)
 
 
 def _look(
-    parts: StepContext,
+    context: StepContext,
     group: GroupId,
     ends: dict[HostName, End],
     suspicions: dict[tuple[HostName, Presence], Millis],
@@ -155,15 +155,15 @@ def _look(
     beat: PatrolTimes,
 ) -> tuple[dict[HostName, Drift | None], int, int]:
     """Return what hosts hold, None if it is as it should be; how many were asked, and are strange."""
-    started = parts.clock.elapsed()
+    started = context.clock.elapsed()
     asked = strange = 0
     found: dict[HostName, Drift | None] = {}
     # Suspected hosts first: with many hosts the time may not do for all.
     suspected = {host for host, _ in suspicions}
     for host in sorted(ends, key=lambda name: name not in suspected):
-        if (parts.clock.elapsed() - started) * 1000 > beat.budget:
+        if (context.clock.elapsed() - started) * 1000 > beat.budget:
             break
-        end, api = ends[host], parts.host(host)
+        end, api = ends[host], context.host(host)
         if api is None or api.fingerprint != end.fingerprint:
             strange += 1  # this worker knows no such host, or a stranger of that name
             continue
@@ -176,7 +176,7 @@ def _look(
 
 
 def _repair(
-    parts: StepContext,
+    context: StepContext,
     store: Store,
     group: GroupId,
     action: Action,
@@ -189,7 +189,7 @@ def _repair(
         return None
     hosts = tuple(HostRef(drift.host, drift.end.fingerprint) for drift in mended)
     ends = {drift.host: drift.end.text for drift in mended}
-    key = OperationId(parts.clock.new_id())
+    key = OperationId(context.clock.new_id())
     request = Request(key, group, action, hosts, beat.deadline, PATROL, repairs=ends)
     try:
         return request if store.accept(request) is Accepted.ACCEPTED else None

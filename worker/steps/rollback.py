@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.errors import Why
+from lockstep.worker.operation.errors import ReasonKind
 from lockstep.worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.transitions import Forward, Settled, View
@@ -44,10 +44,10 @@ class LookTry(Try):
 
     def same_host(self) -> HostApi:
         """Return the host's API. Raises LookFailed where this worker must not talk to it."""
-        api = self.parts.host(self.host)
+        api = self.context.host(self.host)
         if api is not None and api.fingerprint == self.step.fingerprint:
             return api
-        if (meant := self.parts.host_as(self.host, self.step.fingerprint)) is None:
+        if (meant := self.context.host_as(self.host, self.step.fingerprint)) is None:
             raise LookFailed(NOT_IN_INVENTORY if api is None else ELSEWHERE)
         return meant
 
@@ -63,41 +63,41 @@ class LookTry(Try):
     def settle(self, shown: Presence) -> Settled:
         """Record what a look showed that was sent after the step had been read."""
         opened = len(self.step.open_attempts)
-        return self.parts.store.settle(self.operation, self.host, self.view.now, opened, shown)
+        return self.context.store.settle(self.operation, self.host, self.view.now, opened, shown)
 
     def await_settling(self, settled: Settled) -> StepResult:
         """Come back when the open attempts can be looked at again."""
         delay = max(0.0, ((settled.again_at or self.view.now) - self.view.now) / 1000)
         if self.number <= QUICK_LOOKS:
-            delay = min(delay, self.parts.forward_backoff.ceiling(self.number))
+            delay = min(delay, self.context.forward_backoff.ceiling(self.number))
         return self.wait(delay, "")
 
-    def come_back(self, reason: str, why: Why | None = None) -> StepResult:
+    def come_back(self, reason: str, why: ReasonKind | None = None) -> StepResult:
         """Count a try that brought nothing, and come back after a growing delay, for ever."""
-        parts = self.parts
-        delay = parts.rollback_backoff.delay(self.step.undo_misses + 1, parts.clock.jitter())
-        return self.wait(delay, reason, parts.clock.new_id(), why)
+        context = self.context
+        delay = context.rollback_backoff.delay(self.step.undo_misses + 1, context.clock.jitter())
+        return self.wait(delay, reason, context.clock.new_id(), why)
 
 
 def raised_later(
-    parts: StepContext, operation: OperationId, host: HostName, reason: str, *, counted: bool = True
+    context: StepContext, operation: OperationId, host: HostName, reason: str, *, counted: bool = True
 ) -> StepResult:
     """Record that a step raised; the sweep comes back to it after the longest delay."""
-    failed = parts.clock.new_id() if counted else None
-    parts.store.postpone(operation, host, round(parts.rollback_backoff.cap * 1000), reason, failed)
+    failed = context.clock.new_id() if counted else None
+    context.store.postpone(operation, host, round(context.rollback_backoff.cap * 1000), reason, failed)
     return StepResult(Next.LATER, reason)
 
 
-def settle(parts: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
+def settle(context: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
     """Look at a host once; its open attempts are closed by two looks, far enough apart."""
-    view = parts.store.view(operation, host)
+    view = context.store.view(operation, host)
     if view.action is None:
         return StepResult(Next.OVER, NO_RECORD)
     step = view.step
     if step is None or view.ended or view.decision is None or not step.open_attempts:
         return SETTLED
-    this = LookTry(parts, operation, host, tries, view, step)
-    order = parts.filled(operation)
+    this = LookTry(context, operation, host, tries, view, step)
+    order = context.filled(operation)
     try:
         if order is None:
             *_, settled = this.look()
@@ -111,18 +111,18 @@ def settle(parts: StepContext, operation: OperationId, host: HostName, tries: in
     return this.await_settling(settled) if settled.open else SETTLED
 
 
-def rollback(parts: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
+def rollback(context: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
     """Restore one host; `tries` counts this task's runs, from 1."""
-    order = parts.filled(operation)
+    order = context.filled(operation)
     this: LookTry | None = None
     for _ in range(ROUNDS):
-        view = parts.store.view(operation, host)
+        view = context.store.view(operation, host)
         if view.action is None:
             return StepResult(Next.OVER, NO_RECORD)
         step = view.step
         if step is None or view.ended or view.decision is not Decision.ROLL_BACK or not view.undo_needed:
             return RESTORED if step and step.undo.value == "restored" else NOTHING_TO_UNDO
-        this = LookTry(parts, operation, host, tries, view, step)
+        this = LookTry(context, operation, host, tries, view, step)
         try:
             if order is None:
                 done = _restore(this)
@@ -151,15 +151,15 @@ def _restore(this: LookTry) -> StepResult:
 
 def _send(this: LookTry, api: HostApi, body: str | None) -> StepResult:
     """Send the inverse: the group as it was, and bare where the host will not take its own back like that."""
-    parts, view = this.parts, this.view
+    context, view = this.context, this.view
     assert view.group is not None
     assert view.action is not None
     inverse: Action = view.action.inverse
     lost: tuple[str, ...] = ()
     while True:
-        attempt = parts.clock.new_id()
-        send_before = parts.clock.elapsed() + parts.send_within
-        begun = parts.store.begin_undo(this.operation, this.host, api.fingerprint, attempt, view.now)
+        attempt = context.clock.new_id()
+        send_before = context.clock.elapsed() + context.send_within
+        begun = context.store.begin_undo(this.operation, this.host, api.fingerprint, attempt, view.now)
         if begun.next is Forward.BUSY:
             return this.in_line(begun.left, begun.reason)
         if begun.next is not Forward.SEND:
@@ -168,7 +168,7 @@ def _send(this: LookTry, api: HostApi, body: str | None) -> StepResult:
         came = effect_of(api, view.group, inverse, said)
         effect = IN_ROLLBACK.get(came, came)
         kept = lost if effect in (Effect.APPLIED, Effect.UNSHOWN, Effect.UNKNOWN) else ()
-        parts.store.finish_undo(this.operation, this.host, attempt, effect, said.text, kept)
+        context.store.finish_undo(this.operation, this.host, attempt, effect, said.text, kept)
         # While a write of ours is open, the host may contest that one.
         if body is None or came is not Effect.CONTESTED or this.step.open_attempts:
             break
@@ -178,5 +178,5 @@ def _send(this: LookTry, api: HostApi, body: str | None) -> StepResult:
         return LOOK_AGAIN
     if effect is Effect.UNSHOWN:
         return this.come_back(f"{inverse} applied, and may not show yet")
-    why = Why.UNREADABLE if said.unreadable else None
+    why = ReasonKind.UNREADABLE if said.unreadable else None
     return this.come_back(f"{inverse} {effect.value.replace('_', ' ')} ({said.text})", why)

@@ -95,7 +95,7 @@ def run_steps(
     tries = task.request.retries + 1
 
     def run(runtime: Runtime) -> tuple[StepResults, dict[HostName, float]]:
-        settings, parts = runtime.settings, runtime.parts
+        settings, context = runtime.settings, runtime.context
         hosts = believed(task, runtime, operation, group, named)
         if not hosts:
             return {}, {}
@@ -111,7 +111,7 @@ def run_steps(
 
         def on_host(host: HostName) -> StepResult:
             try:
-                return told(step(parts, operation, host, tries))
+                return told(step(context, operation, host, tries))
             except (*MESSAGE_GOES_BACK, UnknownFormat):
                 raise
             except RecordDamaged as error:
@@ -122,7 +122,7 @@ def run_steps(
                 logger.exception("a step raised an error that it must not raise, for host %s", host)
                 # Its text stays in the log: it may hold anything.
                 why = f"the step failed with {type(error).__name__}: see the worker's log"
-                return told(raised(parts, operation, host, why))
+                return told(raised(context, operation, host, why))
 
         def one(host: HostName) -> StepResult:
             return _publish_due(task.app, runtime, on_host(host))
@@ -135,16 +135,17 @@ def run_steps(
             if len(hosts) == 1:
                 results = {hosts[0]: one(hosts[0])}
             else:
-                ends = parts.clock.elapsed() + settings.call_timeout
-                begun = side_by_side(hosts, one_of_many, lambda: parts.clock.elapsed() < ends, runtime.places)
+                elapsed = context.clock.elapsed
+                ends = elapsed() + settings.call_timeout
+                begun = side_by_side(hosts, one_of_many, lambda: elapsed() < ends, runtime.places)
                 results = {host: begun.get(host, NOT_BEGUN) for host in hosts}
             over = [host for host, each in results.items() if each.next is Next.OVER]
             if over and not runtime.store.exists(operation):
                 record_gone(task, runtime, operation, group, over)
-        again = keep_longer_waits(parts, operation, results)
+        again = keep_longer_waits(context, operation, results)
         if len(results) == 1 and not again:
             ((host, only),) = results.items()
-            results = {host: with_story(parts, operation, host, only)}
+            results = {host: with_story(context, operation, host, only)}
         return results, again
 
     results, again = guarded(task, run)
@@ -202,22 +203,22 @@ def _put_back(why: str) -> Reject:
     return Reject(why, requeue=True)
 
 
-def with_story(parts: StepContext, operation: OperationId, host: HostName, result: StepResult) -> StepResult:
+def with_story(context: StepContext, operation: OperationId, host: HostName, came: StepResult) -> StepResult:
     """Return what a step came to with what happened to its host, which is what people are shown."""
-    if result.story is not None or result.next is Next.LATER:
-        return result
+    if came.story is not None or came.next is Next.LATER:
+        return came
     try:
-        view = parts.store.view(operation, host)
+        view = context.store.view(operation, host)
     except StoreUnavailable:
-        return result  # it is done all the same
+        return came  # it is done all the same
     if view.step is None or view.action is None:
-        return result
+        return came
     told = story(view.action, view.step, view.decided_at).text
-    return replace(result, story=f"{result.text}; {told}" if result.next is Next.FAILED else told)
+    return replace(came, story=f"{came.text}; {told}" if came.next is Next.FAILED else told)
 
 
 def keep_longer_waits(
-    parts: StepContext, operation: OperationId, results: StepResults
+    context: StepContext, operation: OperationId, results: StepResults
 ) -> dict[HostName, float]:
     """Return the hosts to come back to, with their delays in seconds.
 
@@ -225,12 +226,12 @@ def keep_longer_waits(
     wait for much longer than the others are left to the record and the sweep. A message with a longer wait
     than the longest countdown would be dropped, as none of ours.
     """
-    most = parts.longest_countdown
+    most = context.longest_countdown
     again = {host: min(each.delay, most) for host, each in results.items() if each.next is Next.AGAIN}
     soonest = min(again.values(), default=0.0)
     for host, delay in list(again.items()):
         if delay > soonest + TOGETHER:
-            parts.store.postpone(operation, host, round(delay * 1000))
+            context.store.postpone(operation, host, round(delay * 1000))
             del again[host]
     return again
 

@@ -139,14 +139,14 @@ class Runtime:
     """The store, the hosts and the clock of one worker process."""
 
     def __init__(
-        self, settings: Settings, store: Store, parts: StepContext, inventory: LiveInventory | None = None
+        self, settings: Settings, store: Store, context: StepContext, inventory: LiveInventory | None = None
     ) -> None:
-        """`inventory` is what `parts` finds hosts in; None where something else finds them."""
+        """`inventory` is what `context` finds hosts in; None where something else finds them."""
         self.settings, self.store, self.inventory = settings, store, inventory
         self.places = threading.Semaphore(settings.slice_threads)
         """For the hosts of slices."""
         self.orders = orders = Orders(store.order)
-        self.parts = replace(parts, order=lambda operation: orders.of(operation, lambda _: True))
+        self.context = replace(context, order=lambda operation: orders.of(operation, lambda _: True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +194,7 @@ def _timed(call: str, ask: Callable[[], T], named: Callable[[T], str]) -> T:
 
 
 def build_runtime(settings: Settings) -> Runtime:
-    """Build the real parts; the inventory is read, nothing is connected."""
+    """Build a runtime on the real Redis and hosts; the inventory is read, nothing is connected."""
     inventory = LiveInventory(settings)
     gc.freeze()  # what is imported, and the hosts, live as long as the process: no garbage is among them
     gc.set_threshold(GARBAGE)
@@ -232,7 +232,7 @@ def assemble(
     **more: Any,
 ) -> Runtime:
     """Put a store and hosts together with what the settings say, and with more of `StepContext`."""
-    parts = StepContext(
+    context = StepContext(
         store=store,
         host=hosts,
         host_to_apply=to_apply,
@@ -244,7 +244,7 @@ def assemble(
         seals=SealKeys(settings.seal_key_file),
         **more,
     )
-    return Runtime(settings, store, parts, inventory)
+    return Runtime(settings, store, context, inventory)
 
 
 class Runtimes:

@@ -70,8 +70,8 @@ def _applying(name: str, action: Action) -> Any:
             operation,
             group,
             hosts,
-            lambda parts, operation, host, tries: forward(parts, operation, group, action, host, tries),
-            lambda parts, operation, host, reason: raised(parts, operation, action, host, reason),
+            lambda context, operation, host, tries: forward(context, operation, group, action, host, tries),
+            lambda context, operation, host, reason: raised(context, operation, action, host, reason),
         )
 
     return run
@@ -153,7 +153,7 @@ def patrol_group(self: Task[..., str], group: GroupId) -> str:
     """Compare one group's hosts with the record; repair what a late write explains, report the rest."""
 
     def run(runtime: Runtime) -> str:
-        came = patrol_step(runtime.parts, runtime.store, group, beat_of(runtime.settings))
+        came = patrol_step(runtime.context, runtime.store, group, beat_of(runtime.settings))
         if came.asked and not came.answered:
             logger.error("the patrol got no answer about the group from any of %d hosts", came.asked)
             metrics.count("not_done", "patrol look")

@@ -12,7 +12,7 @@ from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import Action, GroupId, Millis, OperationId, State, Status
 from lockstep.worker.operation.names import millis_of, parse_moment
-from lockstep.worker.record.link import Brief
+from lockstep.worker.record.link import OperationBrief
 from tests.unit.producer.samples import OPERATION
 from tests.unit.zones import zone
 
@@ -114,11 +114,13 @@ class Kept:
         self.pages = 0
         self.whole = 0
 
-    def briefs(self, since: Millis | None, until: Millis | None, limit: int, offset: int) -> list[Brief]:
+    def briefs(
+        self, since: Millis | None, until: Millis | None, limit: int, offset: int
+    ) -> list[OperationBrief]:
         self.pages += 1
         between = [each for each in self.kept if (since or 0) <= each.created_at < (until or 20_000)]
         return [
-            Brief(each.id, each.group, each.created_by, each.action, each.state, each.created_at)
+            OperationBrief(each.id, each.group, each.created_by, each.action, each.state, each.created_at)
             for each in between[offset : offset + limit]
         ]
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from lockstep.producer.operators.history import HELD_FOR_LONG, SLOW, UNSWEPT, advised, stuck
-from lockstep.worker.operation.errors import Why
+from lockstep.worker.operation.errors import ReasonKind
 from lockstep.worker.operation.model import (
     Hold,
     HostName,
@@ -80,14 +80,16 @@ def test_a_host_whose_answers_cannot_be_read_is_to_be_mended() -> None:
     why = 'GET 200, unreadable: the body is encoded ("gzip"), which was not asked for'
     steps = [
         Step(HostName("node1"), undo=Undo.NEEDED, reason="GET not sent: connection refused"),
-        Step(HostName("node2"), undo=Undo.RESTORED, reason=why, why=Why.UNREADABLE),
-        Step(HostName("node3"), undo=Undo.NEEDED, reason=why, why=Why.UNREADABLE),
+        Step(HostName("node2"), undo=Undo.RESTORED, reason=why, why=ReasonKind.UNREADABLE),
+        Step(HostName("node3"), undo=Undo.NEEDED, reason=why, why=ReasonKind.UNREADABLE),
     ]
     first, *others = advised(found, OPERATION.id, steps).advice
     assert first.startswith("lockstep probe node3  # it answers, but not so that it can be read (GET 200, ")
     assert tuple(others) == found.advice
     assert advised(found, OPERATION.id, steps[:2]) == found
-    theirs = Step(HostName("node4"), undo=Undo.NEEDED, reason="it shows something else", why=Why.FOREIGN)
+    theirs = Step(
+        HostName("node4"), undo=Undo.NEEDED, reason="it shows something else", why=ReasonKind.FOREIGN
+    )
     first, *others = advised(found, OPERATION.id, [theirs]).advice
     assert first.startswith(f"lockstep resolve {OPERATION.id} node4 --restore  # or --leave: ")
     assert tuple(others) == found.advice
