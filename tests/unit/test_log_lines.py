@@ -16,7 +16,8 @@ from celery.exceptions import Ignore, Reject
 from redis.exceptions import AuthenticationError
 
 from lockstep.worker.celery import make_app
-from lockstep.worker.monitoring.logs import LogIds, as_json, as_text, bind_task, tells_something
+from lockstep.worker.monitoring.logs import as_json, as_text, bind_task, tells_something
+from lockstep.worker.monitoring.metrics import LogIds
 from lockstep.worker.operation.errors import RecordDamaged, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.ports import StopOrdered
 from lockstep.worker.process.greenlets import Handover, side_by_side

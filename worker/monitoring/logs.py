@@ -7,8 +7,7 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping, MutableMapping
-from contextvars import ContextVar
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +19,7 @@ from kombu.exceptions import OperationalError
 from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 
 from lockstep.worker.connection.primary import AWAY, OUT_OF_REACH
+from lockstep.worker.monitoring.metrics import log_ids
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.process.secrets import MaskedFormatter
 
@@ -34,28 +34,6 @@ OUTSIDE = re.compile(r"Exception raised outside body: .*(?:Connection|Timeout|Op
 """What Celery warns of, with a traceback, when Redis goes away just as the result of a task is to be kept."""
 EXPECTED = (Reject, OperationalError, StoreUnavailable, OSError, *AWAY)
 """What an outage of Redis raises everywhere: where it was raised tells nobody anything."""
-
-
-_ids: ContextVar[Mapping[str, str | None]] = ContextVar("ids", default={})  # noqa: B039 - never changed
-
-
-class LogIds:
-    """Within the block lines of this thread, or of the step whose turn it is, have these ids too.
-
-    A step enters two of these. With structlog's own, which keeps each id by itself and looks through all that
-    is kept, they were a twentieth of what a slice's worker does.
-    """
-
-    __slots__ = ("_before", "_given")
-
-    def __init__(self, **given: str | None) -> None:
-        self._given = given
-
-    def __enter__(self) -> None:
-        self._before = _ids.set({**_ids.get(), **self._given})
-
-    def __exit__(self, *_: object) -> None:
-        _ids.reset(self._before)
 
 
 def later(seconds: float, what: Callable[[], None]) -> None:
@@ -236,14 +214,14 @@ class IdFormatter(logging.Formatter):
         text = self._inner.format(record)
         if not record.name.startswith("lockstep."):
             return text
-        known = bind_task(None, "", {"_record": record, **_ids.get()})
+        known = bind_task(None, "", {"_record": record, **log_ids.get()})
         ids = [f"{name}={known[name]}" for name in (*ARGUMENTS, "wave", "attempt") if name in known]
         return f"{text} [{' '.join(ids)}]" if ids else text
 
 
 def bind_ids(logger: object, method: str, line: Line) -> Line:
     """Add what was said to be worked on."""
-    return {**_ids.get(), **line}
+    return {**log_ids.get(), **line}
 
 
 def bind_task(logger: object, method: str, line: Line) -> Line:

@@ -1,10 +1,11 @@
-"""What a worker counts of its steps and calls, if a port is set, and what it has begun and not ended."""
+"""What a worker counts of its steps and calls, if a port is set; what it is at work on, and by which ids."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from lockstep.worker.monitoring.probe import EVERY
@@ -156,3 +157,24 @@ class Work:
 
 
 work = Work()
+
+log_ids: ContextVar[Mapping[str, str | None]] = ContextVar("ids", default={})  # noqa: B039 - never changed
+
+
+class LogIds:
+    """Within the block lines of this thread, or of the step whose turn it is, have these ids too.
+
+    A step enters two of these. With structlog's own, which keeps each id by itself and looks through all that
+    is kept, they were a twentieth of what a slice's worker does.
+    """
+
+    __slots__ = ("_before", "_given")
+
+    def __init__(self, **given: str | None) -> None:
+        self._given = given
+
+    def __enter__(self) -> None:
+        self._before = log_ids.set({**log_ids.get(), **self._given})
+
+    def __exit__(self, *_: object) -> None:
+        log_ids.reset(self._before)

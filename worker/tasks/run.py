@@ -17,8 +17,7 @@ from kombu.exceptions import OperationalError
 
 from lockstep.worker.celery.messages import TASKS_OF, publish_conclude, publish_next
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.monitoring.logs import LogIds
-from lockstep.worker.monitoring.metrics import work
+from lockstep.worker.monitoring.metrics import LogIds, work
 from lockstep.worker.operation.errors import (
     InvalidInput,
     RecordDamaged,

@@ -23,8 +23,7 @@ from lockstep.worker.hosts.wrappers import Breaker, BreakerHost, TokenHost, Wrap
 from lockstep.worker.inventory import LiveInventory
 from lockstep.worker.kinds import kinds_of
 from lockstep.worker.kinds.seal import SealKeys
-from lockstep.worker.monitoring.logs import LogIds
-from lockstep.worker.monitoring.metrics import count, took, work
+from lockstep.worker.monitoring.metrics import LogIds, count, took, work
 from lockstep.worker.operation.answer import LookAnswer
 from lockstep.worker.operation.content import Effect, Shown, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
