@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from lockstep.worker.hosts import curl
-from lockstep.worker.hosts.client import SystemClock
-from lockstep.worker.operation.answer import HttpRequest, LookVerdict, Reply
+from lockstep.worker.hosts import curl, looks
+from lockstep.worker.hosts.client import Detail, SystemClock
+from lockstep.worker.operation.answer import HttpRequest, LookVerdict, NoReply, Reply, Trouble
 from lockstep.worker.operation.content import Effect
 from tests.unit import client as carried
 from tests.unit.client import G, client, write
-from tests.unit.raw_server import RawServer, refusing_port, reset, serving
+from tests.unit.raw_server import TIMEOUT, RawServer, refusing_port, reset, serving
 
 by_each = pytest.mark.usefixtures("exchange")
 SILENT: dict[str, Any] = {"connect_timeout": 5.0, "read_timeout": 0.5, "call_timeout": 5.0}
@@ -266,3 +266,17 @@ def test_a_chunk_of_less_than_nothing_is_no_answer() -> None:
     with serving(behave) as server:
         answer = write(client(server.url, **DRIPPING))
     assert answer.effect is Effect.UNKNOWN
+
+
+def test_a_call_that_took_too_long_says_so_where_its_timer_comes_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(looks._Call, "_expire", lambda *_: None)
+    monkeypatch.setattr(carried, "carry", looks.exchange)
+
+    def behave(server: RawServer, peer: socket.socket) -> None:
+        server.closing.wait(TIMEOUT)
+
+    with serving(behave) as server:
+        said = client(server.url, **DRIPPING).ask(HttpRequest("GET", "/"))
+    assert said == NoReply(Trouble.LOST, Detail.OVERLONG)

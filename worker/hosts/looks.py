@@ -170,7 +170,7 @@ def exchange(asked: Call) -> Reply | NoReply:
     except _TooLate:
         return NoReply(Trouble.TOO_LATE, Detail.TOO_LATE)
     except (requests.RequestException, OSError, ValueError, http.client.HTTPException) as error:
-        if not call.expired:
+        if not call.expired and not (call.sent and asked.left <= 0):  # whose timer may come late
             return _trouble(error, sent=call.sent)
     else:
         if not call.expired:
