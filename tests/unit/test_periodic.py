@@ -51,6 +51,7 @@ def test_half_a_period_after_it_was_done_another_worker_may_do_it_again(
     """A message that comes twice is done once, and the next period's is not held up."""
     name, said = task.removeprefix("lockstep."), periods.run(task)
     assert said in ("0 groups", "resumed 0")
+    assert periods.store.leases[f"{name}-done"] == periods.now + 6 * held, "for three periods"
     periods.now += held - 1
     assert periods.run(task) == f"another {name} is at it"
     periods.now += 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery.exceptions import InvalidTaskError
+from celery.worker.request import Request
 
 from lockstep.worker.celery import TaskName, make_app
 from lockstep.worker.settings import Settings
@@ -41,6 +43,7 @@ def test_ours_are_taken(task: str, names: list[str]) -> None:
     ("names", "why"),
     [
         (["op", "team"], "it has 2 arguments"),
+        ([], "it has 0 arguments"),
         (["op", "team", *["a"] * 9_999], "it has 10001 arguments"),
         (["op", "../../admin/x?", "a"], "an argument is no name"),
         (["op", "team", "a\nb"], "an argument is no name"),
@@ -91,3 +94,25 @@ def test_what_stands_for_a_time_is_not_told(name: str) -> None:
         PatientRequest(message, app=APP)
     assert str(caught.value) == "its eta or expires is no time"
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("task", "number"),
+    [
+        (TaskName.SWEEP, 0),
+        (TaskName.PATROL, 0),
+        (TaskName.PATROL_GROUP, 1),
+        (TaskName.CONCLUDE, 2),
+    ],
+)
+def test_a_task_takes_as_many_names_as_it_needs(task: str, number: int) -> None:
+    for more in (-1, 0, 1):
+        names = ["op"] * (number + more)
+        said = None if len(names) == number else f"it has {len(names)} arguments"
+        assert unlike_ours(headers(task), [names, {}, EMBEDDED]) == said
+
+
+def test_what_celery_gives_when_it_fails_stands_for_the_same_as_in_its_own_request() -> None:
+    ours, theirs = (inspect.signature(each.on_failure) for each in (PatientRequest, Request))
+    for name in ("send_failed_event", "return_ok"):
+        assert ours.parameters[name].default is theirs.parameters[name].default

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
+from celery import signals
 
 from lockstep.worker.hosts.wrappers import BreakerHost, TokenHost
+from lockstep.worker.operation.content import Effect, WriteAnswer
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import StepContext
-from lockstep.worker.tasks import runtime
-from lockstep.worker.tasks.runtime import Orders, WatchedHost, build_runtime
+from lockstep.worker.steps.looks import PatrolTimes
+from lockstep.worker.tasks import run, runtime
+from lockstep.worker.tasks.runtime import Orders, Runtimes, WatchedHost, build_runtime
+from lockstep.worker.tasks.tasks import beat_of
+from tests.waiting import PATIENCE
 
 NODE1 = HostName("node1")
 
@@ -123,3 +131,50 @@ def test_only_the_orders_used_last_are_remembered(monkeypatch: pytest.MonkeyPatc
     for key in "abacabdda":  # d alone is more than so many names
         orders.of(OperationId(key), lambda _: True)
     assert records.reads == [*"abcbda"]
+
+
+def test_a_worker_that_is_told_to_stop_rests_no_longer_and_one_that_starts_is_not_told() -> None:
+    signals.worker_init.send(None)
+    began = time.monotonic()
+    run.rest(0.05)
+    assert time.monotonic() - began >= 0.05
+    signals.worker_shutting_down.send(None)
+    assert runtime.stopping()
+    run.rest(PATIENCE)
+    assert time.monotonic() - began < PATIENCE
+    signals.worker_init.send(None)
+    assert not runtime.stopping()
+
+
+def test_a_forked_process_has_a_runtime_of_its_own() -> None:
+    app: Any = SimpleNamespace(settings=None, build_runtime=lambda _: object())
+    runtimes = Runtimes()
+    before = runtimes.of(app)
+    assert runtimes.of(app) is before
+    runtimes.start_anew()
+    assert runtimes.of(app) is not before
+
+
+@pytest.mark.parametrize(
+    ("effect", "level"), [(each, "DEBUG" if each is Effect.APPLIED else "INFO") for each in Effect]
+)
+def test_only_what_went_as_it_should_is_no_line_of_a_log(
+    caplog: pytest.LogCaptureFixture, effect: Effect, level: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    runtime._written("create", lambda: WriteAnswer(effect, "201"))
+    assert [each.levelname for each in caplog.records] == [level]
+
+
+def test_who_is_spared_is_told_by_a_client_that_gives_up_within_a_second(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = Mock()
+    monkeypatch.setattr(runtime, "impatient_client", asked)
+    built()
+    assert asked.call_args.args[1] == 1.0
+
+
+def test_the_patrols_times_are_in_milliseconds() -> None:
+    given = Settings(patrol_every=300, patrol_hours=2, repair_minutes=3, call_timeout=15, deadline=900)
+    assert beat_of(given) == PatrolTimes(300_000, 3_600_000, 7_200_000, 180_000, 30_000, 900_000)
