@@ -6,7 +6,7 @@ import os
 import random
 import resource
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,11 +16,12 @@ from lockstep.worker.celery.messages import publish, publish_conclude
 from lockstep.worker.operation.transitions import Claim, Phase
 from tests.chaos.children import Node
 from tests.chaos.names import ELSEWHERE
-from tests.chaos.on_workers import RECOVERY, Workers
+from tests.chaos.on_workers import MEMORY_GROUPS, RECOVERY, Workers
 from tests.chaos.orders import LIMITED, Told, at_the_limited
 from tests.chaos.rig import Rig
 from tests.chaos.weather import Weather
 from tests.waiting import eventually
+from tests.wrong_clock import library
 
 TWICE = 8
 """Operations whose messages are published once more at a time."""
@@ -30,7 +31,7 @@ HOUR, JUMP = 3600.0, 600.0
 JUMPS = 4
 
 Nemesis = Callable[[], str]
-"""Does its harm, and says to what."""
+"""Does its harm, and says to what; empty if it found nothing to harm, and then it does not count."""
 
 
 class Nemeses:
@@ -124,12 +125,12 @@ class Nemeses:
     def dribble(self) -> str:
         before = self._rig.proxy.order("dribble", on=True).get("dribbled", 0)
         self._pause(self._times.swallowed)
-        return f"{self._rig.proxy.order('dribble', on=False).get('dribbled', 0) - before} bytes"
+        return some(self._rig.proxy.order("dribble", on=False).get("dribbled", 0) - before, "bytes")
 
     def cut(self) -> str:
         before = self._rig.proxy.order("counts").get("cut", 0)
         after = self._rig.proxy.order("cut").get("cut", 0)
-        return f"{after - before} connections"
+        return some(after - before, "connections")
 
     def cut_at_brpop(self) -> str:
         proxy = self._rig.proxy
@@ -144,7 +145,7 @@ class Nemeses:
         self._pause(self._times.swallowed)
         after = self._rig.proxy.order("swallow", direction=direction, on=False)
         key = f"swallowed {direction}"
-        return f"{after.get(key, 0) - before.get(key, 0)} pieces"
+        return some(after.get(key, 0) - before.get(key, 0), "pieces")
 
     def host_down(self) -> str:
         node = self._node()
@@ -157,7 +158,11 @@ class Nemeses:
     def line_up(self) -> str:
         """Several operations change the limited host at once."""
         held = self._rig.nodes[LIMITED].admin.groups(LIMITED)
-        begun = self._rig.begin(at_the_limited(self._dice, held), self._times.deadline)
+        begun = eventually(
+            lambda: self._rig.begin(at_the_limited(self._dice, held), self._times.deadline),
+            "an operation at the limited host is accepted",
+            RECOVERY,
+        )
         for order in begun:
             self._told.accept(order)
         return f"{len(begun)} operations"
@@ -207,4 +212,19 @@ class Nemeses:
                     publish(rig.app, order.operation, claim)
                 publish_conclude(rig.app, order.operation, order.group)
                 published += 1
-        return f"{published} operations"
+        return some(published, "operations")
+
+
+def some(count: int, what: str) -> str:
+    """Say how many; nothing for none."""
+    return f"{count} {what}" if count else ""
+
+
+def absent(rig: Rig) -> Iterator[str]:
+    """Name what cannot be broken on this machine."""
+    if not rig.names.within:
+        yield "names (not root)"
+    if library() is None:
+        yield "clocks (no libfaketime)"
+    if not os.access(MEMORY_GROUPS, os.W_OK):
+        yield "memory (no cgroup v1 that can be written to)"

@@ -44,7 +44,10 @@ class Workers:
         return workers
 
     def _worker(self) -> Worker:
-        return self._dice.choice(self._rig.workers)
+        """Choose one, and wait until it works: what else is broken may just have ended it."""
+        worker = self._dice.choice(self._rig.workers)
+        eventually(lambda: worker.running and worker.ready(), f"{worker.name} works", RECOVERY)
+        return worker
 
     def _back(self, worker: Worker, starts: int) -> None:
         eventually(
@@ -68,7 +71,7 @@ class Workers:
         try:
             with self._rig.lock:
                 if not worker.running:
-                    return f"{worker.name} was not running"
+                    return ""
                 starts, before = worker.starts, worker.pool()
                 (group / "memory.limit_in_bytes").write_text(str(1 << 16))
                 for process in (*before, worker.pid):
@@ -101,14 +104,14 @@ class Workers:
     def freeze_worker(self) -> str:
         worker = self._worker()
         with self._rig.lock:
-            starts = worker.starts
-            if worker.running:
+            starts, works = worker.starts, worker.running
+            if works:
                 worker.signal_all(signal.SIGSTOP)
         self._pause(self._times.worker_frozen)
         with self._rig.lock:
-            if worker.running and worker.starts == starts:
+            if works and worker.running and worker.starts == starts:
                 worker.signal_all(signal.SIGCONT)
-        return worker.name
+        return worker.name if works else ""
 
     def close_off_worker(self) -> str:
         """No process of a worker may open another file or connection; what it has open stays."""
@@ -122,7 +125,7 @@ class Workers:
         for process, most in before.items():
             with suppress(ProcessLookupError):
                 _files(process, most)
-        return f"{worker.name}: {len(before)} processes"
+        return f"{worker.name}: {len(before)} processes" if before else ""
 
     def kill_pool_process(self) -> str:
         worker = self._worker()
@@ -132,7 +135,7 @@ class Workers:
             if victim is not None:
                 with suppress(ProcessLookupError):
                     os.kill(victim, signal.SIGKILL)
-        return f"{worker.name}: {'one' if victim else 'none'}"
+        return f"{worker.name}: one" if victim else ""
 
 
 def _files(process: int, most: int) -> int:

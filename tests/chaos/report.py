@@ -11,19 +11,31 @@ ROLLED_BACK, AMBIGUOUS, LATE = 1 / 10, 1 / 3, 1 / 15
 """So many there must be for each operation, of those that were rolled back, of answers, and of effects."""
 
 
+def missing(outcome: Outcome) -> Iterator[str]:
+    """Say what never happened in a run."""
+    for kind in sorted(outcome.expected_faults):
+        if not outcome.faults[kind]:
+            yield f'"{kind}" never happened'
+    if outcome.operations < outcome.plan.operations:
+        yield f"only {outcome.operations} of {outcome.plan.operations} operations were accepted"
+    if not outcome.pending_seen:
+        yield "no operation was ever seen with pending hosts"
+    if outcome.transitions < outcome.operations:
+        yield f"only {outcome.transitions} transitions were held to the model"
+    if outcome.plan.before:  # it knows neither
+        return
+    if not outcome.on_things:
+        yield "no operation on a thing was accepted"
+    if not outcome.in_waves:
+        yield "no operation in waves was accepted"
+
+
 def vacuous(outcomes: Sequence[Outcome]) -> Iterator[str]:
     """Say what did not happen often enough for the tier to mean anything."""
     for outcome in outcomes:
-        name = outcome.plan.name
-        for kind in sorted(outcome.expected_faults):
-            if not outcome.faults[kind]:
-                yield f'{name}: "{kind}" never happened'
-        if outcome.operations < outcome.plan.operations:
-            yield f"{name}: only {outcome.operations} of {outcome.plan.operations} operations were accepted"
-        if not outcome.pending_seen:
-            yield f"{name}: no operation was ever seen with pending hosts"
-        if outcome.transitions < outcome.operations:
-            yield f"{name}: only {outcome.transitions} transitions were held to the model"
+        yield from (f"{outcome.plan.name}: {what}" for what in missing(outcome))
+    if len(outcomes) == 1:  # by itself it is too short for the rest
+        return
     operations = sum(outcome.operations for outcome in outcomes)
     rolled_back = sum(outcome.rolled_back for outcome in outcomes)
     if rolled_back < ROLLED_BACK * operations:
@@ -36,11 +48,11 @@ def vacuous(outcomes: Sequence[Outcome]) -> Iterator[str]:
         return
     if not any(outcome.waits for outcome in whole):
         yield "no write ever waited for its turn at the limited host"
+    if not any(outcome.committed_things for outcome in whole):
+        yield "no operation on a thing was committed"
     for kind in STRANGE:
         if not any(outcome.strange[kind] for outcome in whole):
             yield f"no write of a thing ever met the fault {kind}"
-    if not any(outcome.committed_things for outcome in whole):
-        yield "no operation on a thing was committed"
 
 
 def line(outcomes: Sequence[Outcome]) -> str:
@@ -69,7 +81,7 @@ def summary(outcome: Outcome) -> str:
         f"{plan.name} (pool {plan.pool}, seed {plan.seed}): {outcome.operations} operations, "
         f"{outcome.rolled_back} rolled back, {outcome.ambiguous} ambiguous, {outcome.late} late, "
         f"{outcome.waits} waits for a turn, {outcome.paced} for a moment, "
-        f"{outcome.committed_things} committed on things, {outcome.strange['ignore']} writes ignored, "
-        f"{outcome.strange['rewrite']} rewritten, {len(outcome.verdict.violations)} violations, "
-        f"{outcome.seconds:.0f} s; {outcome.details}"
+        f"{outcome.in_waves} in waves, {outcome.on_things} on things, {outcome.committed_things} committed, "
+        f"{outcome.strange['ignore']} writes ignored, {outcome.strange['rewrite']} rewritten, "
+        f"{len(outcome.verdict.violations)} violations, {outcome.seconds:.0f} s; {outcome.details}"
     )

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,8 +19,8 @@ from tests.chaos import histories, journal
 from tests.chaos.checker import Verdict, check
 from tests.chaos.clients import DYING, Clients
 from tests.chaos.evidence import Bodies, Ended, Evidence
-from tests.chaos.lanes import Schedule
-from tests.chaos.nemeses import Nemeses
+from tests.chaos.lanes import Event, Schedule
+from tests.chaos.nemeses import Nemeses, absent
 from tests.chaos.orders import CONTENTS, GROUPS, THINGS, Told
 from tests.chaos.resources import Sampler
 from tests.chaos.rig import BEFORE, Rig
@@ -62,6 +62,9 @@ class Outcome:
     strange: Counter[str]
     """How many writes of things were ignored, or shown in another form."""
     committed_things: int
+    on_things: int
+    in_waves: int
+    """How many were accepted of each sort."""
     pending_seen: int
     transitions: int
     """Changes of records, each of which the model allows."""
@@ -95,6 +98,8 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
         stopped = threading.Event()
         nemeses = Nemeses(rig, weather, told, random.Random(f"{plan.seed}/nemeses"), stopped.wait)
         lanes = nemeses.lanes()
+        if missing := ", ".join(absent(rig)):
+            say(f"  {plan.name}: what cannot be broken on this machine: {missing}")
         schedule = Schedule(lanes, plan.passes, plan.operations, plan.seed, lambda: len(told.accepted))
         watcher = Watcher(rig.store, newest_of(rig.settings), told)
 
@@ -203,13 +208,19 @@ def _until_all_has_ended(rig: Rig, limit: float) -> None:
         eventually(lambda: not redis.zcard(due), "all have ended", 1.5 * limit, latest=LOOK)
 
 
+def struck(events: Iterable[Event]) -> Counter[str]:
+    """Count the nemeses that harmed something."""
+    return Counter(event.kind for event in events if event.detail)
+
+
 def _outcome(
     plan: Plan, found: Evidence, verdict: Verdict, expected: frozenset[str], traced: Trace, began: float
 ) -> Outcome:
     ends = [each.operation for each in found.record.values()]
-    faults = Counter(event.kind for event in found.events)
+    faults = struck(found.events)
     faults.update({kind: found.told.counts.get(kind, 0) for kind in DYING})
     last = max((each.ended_at or 0 for each in ends), default=0) / 1000
+    orders = found.told.accepted.values()
     undone = [each.reason or "" for each in ends if each.state is State.ROLLED_BACK]
     whys = Counter(reason.split(": ", 1)[-1] for reason in undone).most_common(MOST_REASONS)
     return Outcome(
@@ -225,6 +236,8 @@ def _outcome(
         paced=found.journal.paced,
         strange=Counter(each.fault for each in found.history.calls if each.fault in STRANGE),
         committed_things=sum(each.state is State.COMMITTED and "/" in each.group for each in ends),
+        on_things=sum(bool(order.verb) for order in orders),
+        in_waves=sum(bool(order.pace) for order in orders),
         pending_seen=sum(bool(sample.pending) for sample in found.samples),
         transitions=traced.transitions,
         slowest=last - found.healed_at,

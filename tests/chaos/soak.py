@@ -17,7 +17,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from tests.chaos.report import summary
+from tests.chaos.report import missing, summary
 from tests.chaos.run import Outcome, Trouble, run
 from tests.chaos.tiers import BRIEF, SLICED, WATCHED, Plan
 
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def soaked(plan: Plan) -> int:
-    """Run one round and keep what it came to; return how many violations there were."""
+    """Run one round and keep what it came to; return how many things were wrong with it."""
     folder = Path(tempfile.mkdtemp(prefix="lockstep-soak-"))
     try:
         outcome = run(plan, folder, lambda text: print(text, flush=True))
@@ -64,13 +64,14 @@ def soaked(plan: Plan) -> int:
         print(f"{plan.name} (seed {plan.seed}) broke, and is in {folder}: {trouble}", flush=True)
         return 1
     print(summary(outcome), flush=True)
-    for violation in outcome.verdict.violations:
-        print(f"VIOLATION {violation}; all of it is in {folder}", flush=True)
-    if not outcome.verdict.violations:
+    wrong = [*outcome.verdict.violations, *missing(outcome)]
+    for what in wrong:
+        print(f"VIOLATION {what}; all of it is in {folder}", flush=True)
+    if not wrong:
         shutil.rmtree(folder)
     with RESULTS.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line(outcome)) + "\n")
-    return len(outcome.verdict.violations)
+    return len(wrong)
 
 
 def line(outcome: Outcome) -> dict[str, object]:
@@ -82,6 +83,7 @@ def line(outcome: Outcome) -> dict[str, object]:
         "operations": outcome.operations,
         "rolled_back": outcome.rolled_back,
         "faults": outcome.faults.total(),
+        "of_each": dict(sorted(outcome.faults.items())),
         "ambiguous": outcome.ambiguous,
         "late": outcome.late,
         "transitions": outcome.transitions,
