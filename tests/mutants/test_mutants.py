@@ -11,7 +11,8 @@ import redis
 
 from lockstep.producer.stack.processes import RedisServer
 from tests.mutants.catalogue import MUTANTS
-from tests.mutants.tree import Change, Moved, Mutant, copied
+from tests.mutants.mutation import reasons
+from tests.mutants.tree import ROOT, Change, Moved, Mutant, copied
 
 CASES = [
     pytest.param(changes, id=f"{mutant.name} ({place})")
@@ -68,3 +69,10 @@ def test_a_transition_is_broken_in_the_script_and_in_its_twin(mutant: Mutant) ->
 def test_a_change_whose_text_has_moved_says_so() -> None:
     with pytest.raises(Moved, match="0 times, not once"):
         Change("worker/record/lua/step/begin.lua", "no such line", "").applied()
+
+
+def test_a_survivor_that_is_excused_is_a_line_of_its_file() -> None:
+    listed = [each for each in reasons() if "path" in each]
+    assert len(listed) > 5
+    gone = [each for each in listed if each["line"] not in (ROOT / each["path"]).read_text("utf-8")]
+    assert gone == []
