@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -12,7 +11,7 @@ import pytest
 from tests.waiting import PATIENCE
 from tests.warm import Piped
 
-LONGEST = 40.0
+LONGEST = 2 * PATIENCE
 """Seconds that a look may take: more than it takes for a test to fail."""
 HOSTS = 3
 
@@ -43,7 +42,5 @@ def test_ctrl_c_while_hosts_are_looked_at_ends_the_command_at_once(
         peer, _ = silent.accept()
         with peer:
             assert peer.recv(1), "a host is asked"
-            began = time.monotonic()
             process.send_signal(signal.SIGINT)
-            assert process.wait(LONGEST) == 130
-            assert time.monotonic() - began < LONGEST / 4
+            assert process.wait(PATIENCE) == 130
