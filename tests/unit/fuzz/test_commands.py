@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lockstep.producer.cli import main
@@ -50,6 +53,7 @@ def unconnected() -> Iterator[list[object]]:
 
 @fuzz
 @given(arguments=lines, variables=st.just({}) | variables)
+@example(arguments=["apply", "-"], variables={})
 def test_a_command_ends_with_a_line(
     unconnected: list[object],
     capsys: pytest.CaptureFixture[str],
@@ -61,7 +65,8 @@ def test_a_command_ends_with_a_line(
         {"LOCKSTEP_REDIS_URL": "redis://127.0.0.1:1/0", "LOCKSTEP_HOSTS": "http://node1:1", **variables}
     ):
         capsys.readouterr()
-        with in_time():
+        with in_time(), Path(os.devnull).open() as nothing, pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "stdin", nothing)  # pytest's own is no file, as that of a command is
             code = main(arguments)
         said = capsys.readouterr()
     assert code in {each.value for each in Exit}
