@@ -96,8 +96,8 @@ mutants: $(VENV)/.dev ## Break the product on purpose in every way that is known
 	@$(BIN)/python -B -m tests.mutants
 
 .PHONY: mutation
-mutation: $(VENV)/.dev $(MUTATION)/.installed ## Try every small change of the core, and list those that no test notices; hours, can be resumed
-	@$(BIN)/python -B -m tests.mutants.mutation $(ONLY:%=--only %) $(SAMPLE:%=--sample %)
+mutation: $(VENV)/.dev $(MUTATION)/.installed ## Try every small change of the core, and list those that no test notices; hours, can be resumed; SAMPLE=, SEED=
+	@$(BIN)/python -B -m tests.mutants.mutation $(ONLY:%=--only %) $(SAMPLE:%=--sample %) $(SEED:%=--seed %)
 
 .PHONY: coverage
 coverage: $(VENV)/.dev ## Branch coverage of unit, contract and simulation; what is left is listed in build/uncovered.txt

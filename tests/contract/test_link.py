@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing
+from unittest.mock import Mock, call
 
 import pytest
 import redis
@@ -27,9 +28,10 @@ from lockstep.worker.record.events import AsyncEvents, Events, Subscription
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import Link, unknown
 from lockstep.worker.record.queries import StoreErrors
+from lockstep.worker.record.scripts import Replicas
 from lockstep.worker.settings import load_settings
 from tests.contract.bench import PREFIX, RedisBench
-from tests.contract.driver import Driver
+from tests.contract.driver import A, Driver
 from tests.unit.raw_server import refusing_port
 from tests.waiting import PATIENCE
 
@@ -151,6 +153,37 @@ def test_a_link_says_how_long_a_lease_still_lasts(redis_bench: RedisBench, link:
     assert link.leased("sweep") is None
     redis_bench.store.lease("sweep", 60_000)
     assert 0 < (link.leased("sweep") or 0) <= 60_000
+
+
+def test_who_follows_an_operation_is_known_until_it_leaves_off(link: Link) -> None:
+    with Events(link, OPERATION) as events:
+        assert link.followed == {events}
+    assert link.followed == set()
+
+
+def test_as_many_operations_are_listed_as_are_asked_for_and_one_that_is_gone_is_not_put_back(
+    redis_bench: RedisBench, link: Link
+) -> None:
+    store = link.store
+    for name in ("one", "two", "three"):
+        each = Driver(redis_bench, name)
+        store.accept(each.request(group=GroupId(name)))
+    assert [len(store.due_times(most)) for most in (0, 1, 2, 3)] == [3, 1, 2, 3]
+    store.put_last(OperationId("gone"), ValueError("it cannot be read"), 1)
+    assert len(store.due_times()) == 3
+
+
+def test_an_old_record_is_forgotten_though_there_are_few(redis_bench: RedisBench) -> None:
+    driver = Driver(redis_bench).accepted((A,)).apply(A).commit()
+    redis_bench.pass_time(2)
+    assert redis_bench.store.forget(1, 10, 100) == 1
+    assert not redis_bench.store.exists(driver.id)
+
+
+def test_replicas_are_asked_after_a_write_of_our_own() -> None:
+    pipe = Mock()
+    Replicas("fence", 2, 500).ask(pipe)
+    assert pipe.mock_calls == [call.set("fence", 1), call.execute_command("WAIT", 2, 500)]
 
 
 def test_of_each_limit_it_is_told_how_many_write_and_how_many_wait_for_whichever_reason(

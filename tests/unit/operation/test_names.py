@@ -53,6 +53,11 @@ def test_plain_names_are_taken_as_they_are(parse: Callable[[object], str], noun:
     assert is_plain_name(name)
 
 
+@pytest.mark.parametrize(("given", "milliseconds"), [(2.5, 2500), (60, 60_000), (0.0001, 1)])
+def test_a_deadline_is_kept_in_milliseconds(given: float, milliseconds: int) -> None:
+    assert parse_deadline(given, 3600) == milliseconds
+
+
 def test_a_name_may_be_as_long_as_is_said() -> None:
     assert is_plain_name("a" * 128)
     assert not is_plain_name("a" * 129)

@@ -119,6 +119,7 @@ def test_ticks_are_round_and_few(span: int, expected: int) -> None:
         (3_600_000, "1 h"),
         (12_000_000, "3 h 20 min"),
         (36_000_000, "10 h"),
+        (3_599_999, "59 min 59 s"),
         (3_659_999, "1 h"),
         (3_660_000, "1 h 1 min"),
     ],
