@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.database import DirectoryBasedExampleDatabase
 
 from lockstep.worker.inventory import Inventory, load_inventory
 from lockstep.worker.kinds.rules import read_file
@@ -31,6 +32,9 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
 LONGEST = 30.0
 """Seconds after which an example hangs; each takes milliseconds."""
 fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+CORPUS = os.environ.get("FUZZ_CORPUS")
+if CORPUS is not None:  # else continuous integration would repeat itself, and keep nothing
+    fuzz = settings(fuzz, derandomize=False, database=DirectoryBasedExampleDatabase(CORPUS))
 
 texts = st.text(max_size=40)
 anything: st.SearchStrategy[Any] = st.recursive(

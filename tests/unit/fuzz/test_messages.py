@@ -5,16 +5,16 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from kombu.transport.virtual import Base64, Message
 
 from lockstep.worker.celery.broker.links import POISON, deliverable
 from lockstep.worker.tasks.received import unlike_ours
-from tests.unit.fuzz.test_fuzz import EXAMPLES
+from tests.unit.fuzz import test_fuzz
 from tests.unit.test_received import headers
 
-fuzz = settings(max_examples=max(EXAMPLES, 100), deadline=None, suppress_health_check=list(HealthCheck))
+fuzz = settings(test_fuzz.fuzz, max_examples=max(test_fuzz.EXAMPLES, 100))
 KEYS = [
     "properties",
     "delivery_tag",
