@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import threading
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,7 @@ WARM = 10
 """Samples in which a process still grows into its work."""
 SHARE = 1.25
 SLACK = {"memory in MB": 25.0, "files": 20.0, "threads": 6.0, "connections": 20.0, "other keys": 60.0}
-"""How much more the last third of a process' time may use than the first, beside a quarter."""
+"""By how much the floor of its last third may be above that of its first, beside a quarter."""
 PER_OPERATION = 16_384
 """Bytes that Redis may keep of an operation, which stays until retention drops it."""
 
@@ -89,8 +89,9 @@ class Sampler(threading.Thread):
             settled = samples[WARM:]
             third = len(settled) // 3
             for what in settled[0] if len(settled) >= ENOUGH else ():
-                first = statistics.median(each[what] for each in settled[:third])
-                last = statistics.median(each[what] for each in settled[-third:])
+                first, last = (
+                    _floor(each[what] for each in part) for part in (settled[:third], settled[-third:])
+                )
                 if last > SHARE * max(first, 0.0) + SLACK[what]:
                     yield f"{process} used {first:.0f} {what} at first and {last:.0f} in the end"
         if len(self._redis) >= ENOUGH:
@@ -106,3 +107,8 @@ class Sampler(threading.Thread):
                 for what, value in values.items():
                     most[what] = max(most[what], value)
         return ", ".join(f"{what} at most {value:.0f}" for what, value in sorted(most.items()))
+
+
+def _floor(values: Iterable[float]) -> float:
+    """What is used with little to do: threads come and go with the load, but what leaks stays."""
+    return statistics.quantiles(values, n=10)[0]

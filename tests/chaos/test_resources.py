@@ -42,6 +42,14 @@ def test_a_planted_leak_is_found(leak: dict[str, float], told: str) -> None:
     assert told in wrong
 
 
+def test_what_is_given_back_is_no_leak() -> None:
+    busy = sampler()
+    samples = busy._found["worker1, process 7"]
+    for n in range(LONG // 2, LONG):
+        samples[n] = {**samples[n], "threads": 12.0 if n % 5 == 0 else 64.0}
+    assert list(busy.wrong()) == []
+
+
 def test_of_a_process_that_did_not_live_long_nothing_is_said() -> None:
     short = sampler(files=5.0)
     short._found["worker1, process 7"] = short._found["worker1, process 7"][: WARM + ENOUGH - 1]
