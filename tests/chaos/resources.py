@@ -42,6 +42,9 @@ class Sampler(threading.Thread):
     def __init__(self, rig: Rig) -> None:
         super().__init__(name="resources")
         self._rig = rig
+        pool = rig.settings.concurrency if rig.plan.pool == "threads" else 0
+        # A pool begins each of its threads when that is first needed, and keeps it.
+        self._slack = {**SLACK, "threads": SLACK["threads"] + pool}
         self._found: defaultdict[str, list[Mapping[str, float]]] = defaultdict(list)
         self._redis: list[tuple[float, float]] = []
         self._done = threading.Event()
@@ -92,7 +95,7 @@ class Sampler(threading.Thread):
                 first, last = (
                     _floor(each[what] for each in part) for part in (settled[:third], settled[-third:])
                 )
-                if last > SHARE * max(first, 0.0) + SLACK[what]:
+                if last > SHARE * max(first, 0.0) + self._slack[what]:
                     yield f"{process} used {first:.0f} {what} at first and {last:.0f} in the end"
         if len(self._redis) >= ENOUGH:
             (before, less), (after, more) = self._redis[0], self._redis[-1]

@@ -12,9 +12,9 @@ from tests.chaos.resources import ENOUGH, PER_OPERATION, WARM, Sampler
 LONG = 2 * ENOUGH
 
 
-def sampler(**grows: float) -> Sampler:
+def sampler(pool: str = "prefork", /, **grows: float) -> Sampler:
     """A worker that uses so much more with each sample."""
-    rig: Any = SimpleNamespace()
+    rig: Any = SimpleNamespace(plan=SimpleNamespace(pool=pool), settings=SimpleNamespace(concurrency=32))
     made = Sampler(rig)
     usual = {"memory in MB": 90.0, "files": 40.0, "threads": 12.0}
     for n in range(LONG):
@@ -48,6 +48,12 @@ def test_what_is_given_back_is_no_leak() -> None:
     for n in range(LONG // 2, LONG):
         samples[n] = {**samples[n], "threads": 12.0 if n % 5 == 0 else 64.0}
     assert list(busy.wrong()) == []
+
+
+def test_a_pool_of_threads_fills_and_more_of_them_are_a_leak() -> None:
+    assert list(sampler("threads", threads=0.35).wrong()) == []
+    (wrong,) = sampler("threads", threads=0.8).wrong()
+    assert "threads at first" in wrong
 
 
 def test_of_a_process_that_did_not_live_long_nothing_is_said() -> None:
