@@ -44,7 +44,7 @@ class Sampler(threading.Thread):
         self._rig = rig
         pool = rig.settings.concurrency if rig.plan.pool == "threads" else 0
         # A pool begins each of its threads when that is first needed, and keeps it.
-        self._slack = {**SLACK, "threads": SLACK["threads"] + pool}
+        self._least = {"threads": pool + SLACK["threads"]} if pool else {}
         self._found: defaultdict[str, list[Mapping[str, float]]] = defaultdict(list)
         self._redis: list[tuple[float, float]] = []
         self._done = threading.Event()
@@ -95,7 +95,7 @@ class Sampler(threading.Thread):
                 first, last = (
                     _floor(each[what] for each in part) for part in (settled[:third], settled[-third:])
                 )
-                if last > SHARE * max(first, 0.0) + self._slack[what]:
+                if last > SHARE * max(first, self._least.get(what, 0.0)) + SLACK[what]:
                     yield f"{process} used {first:.0f} {what} at first and {last:.0f} in the end"
         if len(self._redis) >= ENOUGH:
             (before, less), (after, more) = self._redis[0], self._redis[-1]
