@@ -295,5 +295,5 @@ def record_gone(
         group,
         ", ".join(hosts) or "this message names none",
         operation,
-        extra={"about": operation},  # each is told, however many are gone
+        extra={"about": (operation, *hosts)},  # each is told, however many are gone
     )
