@@ -49,19 +49,21 @@ class _Window:
 
     ends: float
     lasts: float
+    shows: int
     seen: int = 0
 
 
 class RepeatLimit(logging.Filter):
-    """Lets one warning of a kind through in five seconds, and then has it said how many there were besides.
+    """Lets two warnings of a kind through in five seconds, and then has it said how many there were besides.
 
     What is out of reach is asked by every thread: without a bound, an outage would fill the disk with one
     line over and over. All that says that Redis is out of reach is of one kind; while that goes on, the
-    others are counted for ten seconds, then for twenty, up to two minutes. An error that an outage of Redis
-    explains is told in one line, with no traceback unless the log is at DEBUG; for one of which `explain`
+    others are counted for ten seconds, then for twenty, up to two minutes. Of an error that an outage
+    explains one is let through, in one line, with no traceback unless the log is at DEBUG; where `explain`
     knows the remedy, its text stands there instead.
     """
 
+    MOST = 2
     WITHIN = 5.0
     LONGEST = 120.0
 
@@ -76,15 +78,16 @@ class RepeatLimit(logging.Filter):
         if record.levelno < logging.WARNING:
             return True
         kind = _kind(record)
+        outage = kind == AWAY_KIND or bool(record.exc_info and _explained(record.exc_info[1]))
         self._in_one_line(record, kind)
         now = time.monotonic()
         self._handler.acquire()
         try:
             window = self._kinds.get(kind)
             if window is None or now >= window.ends:
-                window = self._kinds[kind] = self._next(kind, window, now)
+                window = self._kinds[kind] = self._next(kind, 1 if outage else self.MOST, window, now)
             window.seen += 1
-            left_out = window.seen - 1
+            left_out = window.seen - window.shows
         finally:
             self._handler.release()
         if left_out == 1:
@@ -93,13 +96,13 @@ class RepeatLimit(logging.Filter):
             later(window.ends - now, lambda: self._tell(window, record))
         return left_out < 1
 
-    def _next(self, kind: LineKind, before: _Window | None, now: float) -> _Window:
+    def _next(self, kind: LineKind, shows: int, before: _Window | None, now: float) -> _Window:
         if len(self._kinds) >= MOST_KINDS:
             self._kinds.clear()
         lasts = self.WITHIN
         if kind == AWAY_KIND and before and before.seen > 1 and now < before.ends + before.lasts:
             lasts = min(2 * before.lasts, self.LONGEST)
-        return _Window(now + lasts, lasts)
+        return _Window(now + lasts, lasts, shows)
 
     def _in_one_line(self, record: logging.LogRecord, kind: LineKind) -> None:
         if isinstance(record.args, tuple):
@@ -121,7 +124,7 @@ class RepeatLimit(logging.Filter):
         return (self._explain(value) or value) if isinstance(value, BaseException) else value
 
     def _tell(self, window: _Window, left_out: logging.LogRecord) -> None:
-        one, more = left_out, window.seen - 2
+        one, more = left_out, window.seen - window.shows - 1
         text = one.getMessage().rstrip() + (f" (and {more} more like it)" if more else "")
         told = logging.LogRecord(one.name, one.levelno, one.pathname, one.lineno, text, None, None)
         vars(told).update((name, of) for name, of in vars(one).items() if name in ("task_name", "task_id"))
@@ -156,7 +159,7 @@ def _explained(error: BaseException | None) -> bool:
 
 
 def limit_repeats(logger: logging.Logger, explain: Callable[[BaseException], str | None]) -> None:
-    """Let no handler of a logger write the same warning more than once, and a count, in five seconds.
+    """Let no handler of a logger write the same warning more than a few times in five seconds.
 
     `explain` returns what is wrong and its remedy for an error that it knows.
     """
