@@ -6,16 +6,14 @@ import hashlib
 import json
 import re
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING
 
 from lockstep.producer.client.acceptance import RequestWithdrawn
+from lockstep.producer.operators.hosts import LOOK_UP, as_they_come
 from lockstep.worker.operation.errors import InvalidInput, LockstepError, WaitTimeout
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State
 from lockstep.worker.operation.names import parse_group_id, parse_operation_id, show
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
 SIDE_BY_SIDE = 8
 """Groups at the same time; each is sent to all of its hosts at once. Things may need one another: they are
 changed one by one, in the order of the file."""
-LOOK_UP = 1.0
-"""Seconds after which a wait looks whether the run was stopped."""
 STOPS_WITHIN = 1.5
 """Seconds for which a stopped run waits for what is under way: a frozen Redis would keep it longer."""
 RUN_LENGTH = 80
@@ -163,10 +159,8 @@ def apply(
     """
     at_once = at_once or (1 if any("/" in wish.group for wish in wishes) else SIDE_BY_SIDE)
     stopped = threading.Event()
-    left = deque(wishes)
-    told: SimpleQueue[WishResult | BaseException] = SimpleQueue()
 
-    def fulfil(wish: Wish) -> None:
+    def fulfil(wish: Wish) -> WishResult:
         key = operation_id(run, wish, hosts)
         try:
             operation = client.change(
@@ -184,45 +178,14 @@ def apply(
             while not stopped.is_set():
                 with suppress(WaitTimeout):
                     result = operation.wait(LOOK_UP)
-                    told.put(WishResult(wish, key, result.state, result.reason))
-                    return
-        except RequestWithdrawn:
-            pass
+                    return WishResult(wish, key, result.state, result.reason)
         except LockstepError as error:
-            told.put(WishResult(wish, key, None, str(error)))
-        except BaseException as error:  # noqa: BLE001 - raised where it is iterated
-            told.put(error)
+            return WishResult(wish, key, None, str(error))
+        raise RequestWithdrawn  # nobody hears it any more
 
-    def work() -> None:
-        with suppress(IndexError):  # nothing is left
-            while not stopped.is_set():
-                fulfil(left.popleft())
-
-    # No pool: a process would wait for its threads before it ends, however long Redis keeps them.
-    threads = [threading.Thread(target=work, name=f"lockstep-{n}", daemon=True) for n in range(at_once)]
-    try:
-        for thread in threads[: len(wishes)]:
-            thread.start()
-        for _ in wishes:
-            came = _next(told)
-            if isinstance(came, BaseException):
-                raise came
-            yield came
-    finally:
-        stopped.set()
-        ends = time.monotonic() + STOPS_WITHIN
-        for thread in threads[: len(wishes)]:
-            if thread.is_alive():
-                thread.join(max(0.0, ends - time.monotonic()))
-
-
-def _next(told: SimpleQueue[WishResult | BaseException]) -> WishResult | BaseException:
-    """Wait for what comes next. Python hears a Ctrl-C that comes just before a wait only after it."""
-    while True:
-        try:
-            return told.get(timeout=LOOK_UP)
-        except Empty:
-            continue
+    with closing(as_they_come(fulfil, wishes, at_once, stopped, STOPS_WITHIN)) as results:
+        for _, result in results:
+            yield result
 
 
 def _from_document(wanted: str | Mapping[str, object]) -> Iterator[tuple[bool, object]]:

@@ -6,11 +6,13 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
+from operator import itemgetter
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 AT_ONCE = 32
 """Hosts asked at the same time: the work is waiting, and a host that hangs holds up no more than its slot."""
 
+LOOK_UP = 1.0
+"""Seconds after which a wait looks whether it was interrupted, or stopped."""
 LOOKS = 5
 """GETs at most, so that the caller hears soon."""
 
@@ -116,28 +120,59 @@ def _asked(
 
 
 def together(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
-    """Call the function for every item, AT_ONCE at a time; return what it gave, in the items' order.
+    """Call the function for every item, AT_ONCE at a time; return what it gave, in the items' order."""
+    return [result for _, result in sorted(as_they_come(function, items), key=itemgetter(0))]
 
-    Who is interrupted, or told of an error, waits for none of the others: nor does the end of the process.
+
+def as_they_come(
+    function: Callable[[T], R],
+    items: Iterable[T],
+    at_once: int = AT_ONCE,
+    stopped: threading.Event | None = None,
+    grace: float = 0.0,
+) -> Generator[tuple[int, R]]:
+    """Call the function for every item, some at a time; yield its number and what it gave, as that comes.
+
+    What one raises is raised. Closing sets `stopped`, begins no more, and waits for what is under way `grace`
+    seconds at most.
     """
-    calls = [(Future[R](), copy_context(), item) for item in items]  # what is noted there is noted here
-    left = deque(calls)
+    over = stopped or threading.Event()
+    left = deque((number, item, copy_context()) for number, item in enumerate(items))
+    came: SimpleQueue[tuple[int, Future[R]]] = SimpleQueue()
 
     def work() -> None:
-        with suppress(IndexError):
-            while True:
-                future, own, item = left.popleft()
+        with suppress(IndexError):  # nothing is left
+            while not over.is_set():
+                number, item, own = left.popleft()
+                result = Future[R]()
                 try:
-                    future.set_result(own.run(function, item))
-                except BaseException as error:  # noqa: BLE001 - raised below, by who waits
-                    future.set_exception(error)
+                    result.set_result(own.run(function, item))  # what is noted there is noted here
+                except BaseException as error:  # noqa: BLE001 - raised where it is iterated
+                    result.set_exception(error)
+                came.put((number, result))
 
-    for _ in range(min(AT_ONCE, len(calls))):
-        threading.Thread(target=work, name="lockstep", daemon=True).start()
+    many = len(left)
+    # No pool: a process would wait for its threads before it ends, however long what they ask keeps them.
+    threads = [threading.Thread(target=work, name="lockstep", daemon=True) for _ in range(min(at_once, many))]
     try:
-        return [future.result() for future, *_ in calls]
+        for thread in threads:
+            thread.start()
+        for _ in range(many):
+            number, result = _next(came)
+            yield number, result.result()
     finally:
-        left.clear()
+        over.set()
+        ends = time.monotonic() + grace
+        for thread in threads:
+            if thread.is_alive():
+                thread.join(max(0.0, ends - time.monotonic()))
+
+
+def _next(came: SimpleQueue[T]) -> T:
+    """Wait for what comes next. Python hears a Ctrl-C that comes just before a wait only after it."""
+    while True:
+        with suppress(Empty):
+            return came.get(timeout=LOOK_UP)
 
 
 NO_GROUP = GroupId("lockstep-hosts")

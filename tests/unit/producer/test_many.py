@@ -11,7 +11,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from lockstep.producer.operators import batch
+from lockstep.producer.operators import hosts
 from lockstep.producer.operators.batch import (
     RUN_LENGTH,
     Wish,
@@ -126,7 +126,7 @@ def test_a_ctrl_c_is_heard_that_did_not_end_the_wait() -> None:
 
     def asleep() -> bool:
         nonlocal looks
-        there = frames()[cast(int, main.ident)].f_code.co_filename == batch.__file__
+        there = frames()[cast(int, main.ident)].f_code.co_filename == hosts.__file__
         looks = looks + 1 if there else 0
         return looks > 9  # not on its way to it
 

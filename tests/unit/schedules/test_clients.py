@@ -12,7 +12,7 @@ import pytest
 import redis.client
 
 from lockstep.producer.client import acceptance
-from lockstep.producer.operators import batch
+from lockstep.producer.operators import batch, hosts
 from lockstep.producer.stack import child as stack_child
 from lockstep.worker.operation.model import Action, GroupId, OperationId, State
 from lockstep.worker.record import events, link
@@ -126,7 +126,7 @@ def test_a_run_that_is_closed_starts_nothing_more() -> None:
 
         return check
 
-    explore(scenario, [batch])
+    explore(scenario, [batch, hosts])
 
 
 def test_threads_that_come_at_the_same_time_share_the_application_that_publishes() -> None:
