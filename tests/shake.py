@@ -24,16 +24,7 @@ from functools import partial
 from math import inf
 from pathlib import Path
 
-from tests.__main__ import (
-    BYTECODE,
-    CHECKS,
-    COMPUTING,
-    ORDER,
-    ROOT,
-    SIDE_BY_SIDE,
-    command_for,
-    other_suites,
-)
+from tests.__main__ import BYTECODE, CHECKS, COMPUTING, ORDER, ROOT, SIDE_BY_SIDE, command_for, other_suites
 from tests.children import take_bytecode
 from tests.waiting import eventually
 

@@ -231,7 +231,7 @@ class ClusterClient(ThingClient):
         needy = [(each, advised(why, each.id, steps)) for each, steps, why in found if why is not None]
         return tuple(sorted(needy, key=lambda pair: pair[0].created_at))
 
-    def gone(self) -> tuple[tuple[model.LostOperation, Stuck], ...]:
+    def gone(self) -> tuple[tuple[model.Loss, Stuck], ...]:
         """Return the operations whose record is gone, and on whose group no later one has ended, with why."""
         return tuple((each, unrecorded(each)) for each in self._link.unresolved())
 

@@ -14,7 +14,7 @@ from lockstep.worker.connection import client
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.errors import InvalidInput, LockstepError, RecordDamaged
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import GroupId, HostName, LostOperation, OperationId, Status
+from lockstep.worker.operation.model import GroupId, HostName, Loss, OperationId, Status
 from lockstep.worker.operation.names import named, parse_group_id, parse_operation_id, show
 from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.damage import REMEDIES
@@ -117,7 +117,7 @@ def find(link: Link, text: str, inventory: Callable[[], Inventory]) -> Status:
     if len(ids) > 1:
         several = named(sorted(ids))
         raise InvalidInput(f'operation id "{key}" is the beginning of several: {several}; give more of it')
-    if isinstance(found, LostOperation):
+    if isinstance(found, Loss):
         raise gone(found)
     if found is None:
         raise unknown(key, looks_like(link, key, inventory))
@@ -133,7 +133,7 @@ def group_of(link: Link, text: str) -> GroupId:
     return found.group if found else group
 
 
-def _meant(link: Link, key: OperationId) -> tuple[Status | LostOperation | None, set[OperationId]]:
+def _meant(link: Link, key: OperationId) -> tuple[Status | Loss | None, set[OperationId]]:
     """Return the operation with this id, or the only one whose id begins with it; and the ids that do."""
     if found := link.store.operation(key):
         return found, {key}

@@ -10,7 +10,7 @@ from lockstep.producer.doctor import Finding, Level
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
 from lockstep.worker.connection import SKEW
 from lockstep.worker.operation.host import Pause, age
-from lockstep.worker.operation.model import HostName, LostOperation, Millis
+from lockstep.worker.operation.model import HostName, Loss, Millis
 from lockstep.worker.operation.names import alike, counted, named, seconds
 from lockstep.worker.record.damage import Damage
 from lockstep.worker.record.reports import HeldInventory, Stall
@@ -74,7 +74,7 @@ class WorkFacts:
     """Groups that the patrol should have looked at by now."""
     patrol_lag: int = 0
     """Milliseconds since the longest overdue of them was due."""
-    lost: Sequence[LostOperation] = ()
+    lost: Sequence[Loss] = ()
     """Operations whose record is gone, and on whose group no later one has ended."""
 
 

@@ -14,7 +14,7 @@ from lockstep.worker.operation.model import (
     Attempt,
     AttemptState,
     HostName,
-    LostOperation,
+    Loss,
     Millis,
     OperationId,
     Outcome,
@@ -241,7 +241,7 @@ def stuck(operation: Status, now: Millis) -> Stuck | None:
     return None
 
 
-def unrecorded(lost: LostOperation) -> Stuck:
+def unrecorded(lost: Loss) -> Stuck:
     """Tell what a person has to do for an operation whose record is gone."""
     return Stuck(
         "its record is gone: hosts may have been changed, and nothing carries it on",

@@ -9,23 +9,8 @@ from typing import Any
 from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.answer import HttpRequest, NoReply, Reply, Trouble
 from lockstep.worker.operation.content import Effect, Id, Shown, WriteAnswer
-from lockstep.worker.operation.model import (
-    Action,
-    AttemptId,
-    GroupId,
-    HostName,
-    HostRef,
-    OperationId,
-    Step,
-)
-from lockstep.worker.operation.thing import (
-    ABSENT,
-    Digest,
-    Likeness,
-    ThingLook,
-    ThingRequest,
-    Trace,
-)
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, HostRef, OperationId, Step
+from lockstep.worker.operation.thing import ABSENT, Digest, Likeness, ThingLook, ThingRequest, Trace
 from lockstep.worker.operation.transitions import Accepted, Busy, Forward, Progress, Request
 from tests.contract.bench import LIMITS, Bench
 from tests.contract.driver import LONG

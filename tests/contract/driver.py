@@ -19,15 +19,7 @@ from lockstep.worker.operation.model import (
     Step,
 )
 from lockstep.worker.operation.ports import Store
-from lockstep.worker.operation.transitions import (
-    Accepted,
-    Busy,
-    Forward,
-    Miss,
-    Progress,
-    Request,
-    Settled,
-)
+from lockstep.worker.operation.transitions import Accepted, Busy, Forward, Miss, Progress, Request, Settled
 from tests.contract.bench import Bench, Counts
 
 ABSENT = Seen(Presence.ABSENT)

@@ -30,10 +30,7 @@ from redis.retry import Retry
 
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.host import Limits
-from lockstep.worker.operation.model import (
-    GroupId,
-    Millis,
-)
+from lockstep.worker.operation.model import GroupId, Millis
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.redis import RedisStore
 from tests.contract.calls import CLIENTS, NEVER, Call, Made, drawn

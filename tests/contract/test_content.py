@@ -7,20 +7,8 @@ from dataclasses import replace
 import pytest
 
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.model import (
-    AttemptState,
-    HostName,
-    Outcome,
-    State,
-    Undo,
-)
-from lockstep.worker.operation.thing import (
-    Digest,
-    Likeness,
-    ThingEnd,
-    ThingLook,
-    ThingRequest,
-)
+from lockstep.worker.operation.model import AttemptState, HostName, Outcome, State, Undo
+from lockstep.worker.operation.thing import Digest, Likeness, ThingEnd, ThingLook, ThingRequest
 from lockstep.worker.operation.transitions import Busy, Forward, Progress, Refusal
 from tests.contract.bench import LIMITS, Bench
 from tests.contract.contents import FOREIGN, GONE, OLD, REWRITTEN, TARGET, THING, A, B, Thing, look

@@ -6,19 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from lockstep.worker.operation.model import (
-    Decision,
-    Outcome,
-    Stage,
-    State,
-)
-from lockstep.worker.operation.transitions import (
-    Claim,
-    Forward,
-    HoldAnswer,
-    Phase,
-    Refusal,
-)
+from lockstep.worker.operation.model import Decision, Outcome, Stage, State
+from lockstep.worker.operation.transitions import Claim, Forward, HoldAnswer, Phase, Refusal
 from lockstep.worker.operation.waves import HOLD_MOST, GateVerdict, Health
 from lockstep.worker.record.codec import moments_from
 from lockstep.worker.record.keys import Keys

@@ -8,14 +8,7 @@ from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, WriteAnswer
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, OperationId, Presence, Seen
 from lockstep.worker.steps.apply import ELSEWHERE, NO_RECORD, NOT_IN_INVENTORY, Next, StepResult, effect_of
-from lockstep.worker.steps.rollback import (
-    NOTHING_TO_UNDO,
-    RESTORED,
-    SETTLED,
-    raised_later,
-    rollback,
-    settle,
-)
+from lockstep.worker.steps.rollback import NOTHING_TO_UNDO, RESTORED, SETTLED, raised_later, rollback, settle
 from tests.contract.bench import LIMITS, MemoryBench, context
 from tests.contract.driver import GROUP, PRESENT, A, B, Driver
 from tests.groups_alone import GroupsAlone

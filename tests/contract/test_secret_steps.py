@@ -9,9 +9,7 @@ from typing import Any
 from lockstep.worker.kinds import asked_of
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.answer import HttpRequest, NoReply, Reply
-from lockstep.worker.operation.model import (
-    State,
-)
+from lockstep.worker.operation.model import State
 from lockstep.worker.steps.apply import forward
 from tests.contract.contents import Node
 from tests.contract.test_content_steps import THING, A, B, Rig

@@ -7,20 +7,8 @@ from dataclasses import replace
 import pytest
 
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.model import (
-    AttemptId,
-    Decision,
-    Outcome,
-    Stage,
-    State,
-)
-from lockstep.worker.operation.transitions import (
-    Accepted,
-    Claim,
-    Forward,
-    Miss,
-    Phase,
-)
+from lockstep.worker.operation.model import AttemptId, Decision, Outcome, Stage, State
+from lockstep.worker.operation.transitions import Accepted, Claim, Forward, Miss, Phase
 from lockstep.worker.operation.waves import Health
 from tests.contract.bench import Bench
 from tests.contract.driver import ABSENT, GROUP, PRESENT, A, B, C, Driver

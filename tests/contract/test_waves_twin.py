@@ -9,12 +9,8 @@ from dataclasses import replace
 import pytest
 
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.model import (
-    HostName,
-)
-from lockstep.worker.operation.transitions import (
-    Claim,
-)
+from lockstep.worker.operation.model import HostName
+from lockstep.worker.operation.transitions import Claim
 from lockstep.worker.operation.waves import Health, Rollout
 from tests.contract.bench import MemoryBench, RedisBench
 from tests.contract.driver import PRESENT, A, B, C, Driver

@@ -4,15 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lockstep.worker.operation.model import (
-    AttemptId,
-    HostName,
-    Millis,
-    RolloutState,
-)
-from lockstep.worker.operation.transitions import (
-    Accepted,
-)
+from lockstep.worker.operation.model import AttemptId, HostName, Millis, RolloutState
+from lockstep.worker.operation.transitions import Accepted
 from lockstep.worker.operation.waves import GateVerdict, Health, Rollout
 from tests.contract.bench import Bench
 from tests.contract.driver import A, B, C, Driver

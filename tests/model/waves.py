@@ -11,19 +11,7 @@ from collections.abc import Callable, Iterator
 from tests.model.operation import always, unchanged
 from tests.model.rollback import undo_needed
 from tests.model.rules import Here, Joint, Local, Rules
-from tests.model.state import (
-    EARLY,
-    At,
-    Cancel,
-    Decision,
-    Host,
-    Operation,
-    Phase,
-    Shared,
-    Stage,
-    Undo,
-    Worker,
-)
+from tests.model.state import EARLY, At, Cancel, Decision, Host, Operation, Phase, Shared, Stage, Undo, Worker
 
 SKIPPED = "SKIPPED: a wave opened although a host of an earlier one is not as asked"
 AFTER = "AFTER: a wave opened after the decision"

@@ -21,15 +21,7 @@ from lockstep.worker.operation.model import (
     Presence,
     State,
 )
-from lockstep.worker.operation.transitions import (
-    Accepted,
-    Busy,
-    Forward,
-    Progress,
-    Refusal,
-    Request,
-    Settled,
-)
+from lockstep.worker.operation.transitions import Accepted, Busy, Forward, Progress, Refusal, Request, Settled
 from tests.simulation.broken_waves import WAVES
 from tests.simulation.ledger import WatchedStore
 from tests.simulation.limits import LIMITS

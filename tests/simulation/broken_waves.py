@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lockstep.worker.operation.model import (
-    Decision,
-    HostName,
-    OperationId,
-    Stage,
-)
+from lockstep.worker.operation.model import Decision, HostName, OperationId, Stage
 from lockstep.worker.operation.transitions import Progress
 from tests.simulation.ledger import WatchedStore
 from tests.twin.books import Reason

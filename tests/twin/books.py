@@ -14,7 +14,7 @@ from lockstep.worker.operation.model import (
     Decision,
     GroupId,
     HostName,
-    LostOperation,
+    Loss,
     Millis,
     OperationId,
     Outcome,
@@ -45,7 +45,7 @@ class Books(MemoryLimits):
         self.looks: dict[GroupId, Millis] = {}
         self.contents: dict[GroupId, dict[HostName, ThingEnd]] = {}
         self.drifted: dict[tuple[GroupId, HostName], Drift] = {}
-        self.gone: dict[OperationId, LostOperation] = {}
+        self.gone: dict[OperationId, Loss] = {}
         self.dropped: set[OperationId] = set()
         self.leases: dict[str, Millis] = {}
         self.failed_jobs: dict[str, str] = {}

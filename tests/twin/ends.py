@@ -10,7 +10,7 @@ from lockstep.worker.operation.model import (
     Decision,
     GroupId,
     HostName,
-    LostOperation,
+    Loss,
     Millis,
     OperationId,
     Presence,
@@ -109,15 +109,13 @@ class MemoryEnds(Books):
         """Return the drift that the patrol found and that has not gone since."""
         return [self.drifted[name] for name in sorted(self.drifted, key=" ".join)]
 
-    def note_lost(
-        self, operation: OperationId, group: GroupId, action: Action | None = None
-    ) -> LostOperation | None:
+    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Loss | None:
         """Keep that the record of an accepted operation is gone; None if retention dropped it."""
         if operation in self.dropped:
             return None
-        return self.gone.setdefault(operation, LostOperation(operation, group, action, self.clock()))
+        return self.gone.setdefault(operation, Loss(operation, group, action, self.clock()))
 
-    def lost(self) -> dict[OperationId, LostOperation]:
+    def lost(self) -> dict[OperationId, Loss]:
         """Return the operations whose record is gone."""
         return dict(self.gone)
 

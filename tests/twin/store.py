@@ -20,15 +20,7 @@ from lockstep.worker.operation.model import (
     Seen,
 )
 from lockstep.worker.operation.thing import Trace
-from lockstep.worker.operation.transitions import (
-    Accepted,
-    Busy,
-    Forward,
-    Miss,
-    Progress,
-    Refusal,
-    Request,
-)
+from lockstep.worker.operation.transitions import Accepted, Busy, Forward, Miss, Progress, Refusal, Request
 from tests.twin.content import MemoryContent
 from tests.twin.limit import ALL, OVER, SEND
 from tests.twin.record import FILLED, WAVED, Record, StepRecord

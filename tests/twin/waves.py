@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 from lockstep.worker.operation.errors import ReasonKind
-from lockstep.worker.operation.model import (
-    AttemptId,
-    HostName,
-    Millis,
-    OperationId,
-    Stage,
-)
-from lockstep.worker.operation.transitions import (
-    HoldAnswer,
-    Refusal,
-)
+from lockstep.worker.operation.model import AttemptId, HostName, Millis, OperationId, Stage
+from lockstep.worker.operation.transitions import HoldAnswer, Refusal
 from lockstep.worker.operation.waves import HOLD_MOST, GateVerdict, Health, Rollout
 from tests.twin.after import AfterDecision
 from tests.twin.record import WAVED, GateRecord, Record, Waves

@@ -11,15 +11,7 @@ from pydantic import ValidationError
 
 from lockstep.worker.kinds.exchange import asked_for, taken_by
 from lockstep.worker.kinds.expressions import Expression, expressions
-from lockstep.worker.kinds.file import (
-    BODIES,
-    CLASSES,
-    PLACEHOLDER,
-    VERBS,
-    KindFile,
-    LookFile,
-    WriteFile,
-)
+from lockstep.worker.kinds.file import BODIES, CLASSES, PLACEHOLDER, VERBS, KindFile, LookFile, WriteFile
 from lockstep.worker.operation.content import canonical
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import show

@@ -6,15 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from lockstep.worker.operation.model import (
-    Action,
-    GroupId,
-    HostName,
-    LostOperation,
-    Millis,
-    OperationId,
-    Presence,
-)
+from lockstep.worker.operation.model import Action, GroupId, HostName, Loss, Millis, OperationId, Presence
 from lockstep.worker.operation.thing import ThingEnd
 
 
@@ -144,10 +136,8 @@ class Ends(Protocol):
     def drifts(self) -> list[Drift]:
         """Return the drift that the patrol found and that has not gone since."""
 
-    def note_lost(
-        self, operation: OperationId, group: GroupId, action: Action | None = None
-    ) -> LostOperation | None:
+    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Loss | None:
         """Keep for a week that the record of an accepted operation is gone; None if retention dropped it."""
 
-    def lost(self) -> dict[OperationId, LostOperation]:
+    def lost(self) -> dict[OperationId, Loss]:
         """Return the operations whose record is gone."""

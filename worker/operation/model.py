@@ -196,7 +196,7 @@ class HostRef:
 
 
 @dataclass(frozen=True, slots=True)
-class LostOperation:
+class Loss:
     """An operation that was accepted, and whose record is gone: Redis lost it."""
 
     id: OperationId

@@ -12,15 +12,7 @@ from redis.client import Pipeline
 from lockstep.worker.operation.drift import Drift, End, EndsSize, ForgottenGroup
 from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
 from lockstep.worker.operation.host import Limits
-from lockstep.worker.operation.model import (
-    Action,
-    GroupId,
-    HostName,
-    LostOperation,
-    Millis,
-    OperationId,
-    Presence,
-)
+from lockstep.worker.operation.model import Action, GroupId, HostName, Loss, Millis, OperationId, Presence
 from lockstep.worker.operation.names import show
 from lockstep.worker.operation.thing import Digest, ThingEnd
 from lockstep.worker.record.causes import store_errors
@@ -198,10 +190,8 @@ class RedisEnds(Queries):
     def drifts(self) -> list[Drift]:
         return [drift for _, drift in sorted(self._hash("drift", self._keys.drift, _drift).items())]
 
-    def note_lost(
-        self, operation: OperationId, group: GroupId, action: Action | None = None
-    ) -> LostOperation | None:
-        found = LostOperation(operation, group, action, self.now())
+    def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Loss | None:
+        found = Loss(operation, group, action, self.now())
         key = self._keys.lost
         kept = json.dumps({"group": group, "action": action, "at": found.at})
         if self._client.zscore(self._keys.dropped, operation) is not None:
@@ -210,7 +200,7 @@ class RedisEnds(Queries):
             self._client.pexpire(key, WEEK)
         return found
 
-    def lost(self) -> dict[OperationId, LostOperation]:
+    def lost(self) -> dict[OperationId, Loss]:
         return {lost.id: lost for lost in self._hash("lost record", self._keys.lost, _lost).values()}
 
     def first(self, operation: OperationId, what: str) -> bool:
@@ -232,10 +222,10 @@ class RedisEnds(Queries):
             return False
 
 
-def _lost(operation: str, text: str) -> LostOperation:
+def _lost(operation: str, text: str) -> Loss:
     kept = Fields.of(text)
     action = kept.maybe(lambda name: kept.word(name, Action), "action")
-    return LostOperation(OperationId(operation), GroupId(kept.text("group")), action, kept.at("at"))
+    return Loss(OperationId(operation), GroupId(kept.text("group")), action, kept.at("at"))
 
 
 def _end(text: str) -> End:

@@ -14,7 +14,7 @@ import redis
 from lockstep.worker.connection import GIVE_UP, client, impatient_client
 from lockstep.worker.connection.primary import MOST
 from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
-from lockstep.worker.operation.model import Action, GroupId, LostOperation, Millis, OperationId, Status
+from lockstep.worker.operation.model import Action, GroupId, Loss, Millis, OperationId, Status
 from lockstep.worker.process.forks import leave_to_parent, renew_in_children
 from lockstep.worker.record.codec import operation_from
 from lockstep.worker.record.keys import Keys
@@ -151,9 +151,9 @@ class Link(StoreErrors):
             lost = self.store.note_lost(operation, group, action)
             return dropped(operation, group) if lost is None else gone(lost)
         except (StoreUnavailable, StoreFull):
-            return gone(LostOperation(operation, group, action, Millis(0)))
+            return gone(Loss(operation, group, action, Millis(0)))
 
-    def unresolved(self) -> tuple[LostOperation, ...]:
+    def unresolved(self) -> tuple[Loss, ...]:
         """Read which operations have lost their record, and no later one on their group has ended since."""
         found = sorted(self.store.lost().values(), key=lambda each: each.at)
         return tuple(lost for lost in found if self._last_end(lost.group) < lost.at)
@@ -289,7 +289,7 @@ def dropped(operation: OperationId, group: GroupId) -> RecordGone:
     return error
 
 
-def gone(lost: LostOperation) -> RecordGone:
+def gone(lost: Loss) -> RecordGone:
     """Return the error for an operation that was accepted, and whose record is gone."""
     what = f'{lost.action} "{lost.group}"' if lost.action else f'on group "{lost.group}"'
     return RecordGone(

@@ -11,14 +11,7 @@ from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Shown, 
 from lockstep.worker.operation.errors import InvalidInput, ReasonKind
 from lockstep.worker.operation.model import AttemptId, Outcome
 from lockstep.worker.operation.ports import HostApi
-from lockstep.worker.operation.thing import (
-    ABSENT,
-    SECRET,
-    Digest,
-    Likeness,
-    ThingLook,
-    ThingRequest,
-)
+from lockstep.worker.operation.thing import ABSENT, SECRET, Digest, Likeness, ThingLook, ThingRequest
 from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress, Settled
 from lockstep.worker.operation.waves import Health
 from lockstep.worker.steps.apply import MISSES, WHY, ForwardTry, LookFailed, Next, StepContext, StepResult

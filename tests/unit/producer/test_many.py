@@ -12,14 +12,7 @@ from unittest.mock import Mock
 import pytest
 
 from lockstep.producer.operators import hosts
-from lockstep.producer.operators.batch import (
-    RUN_LENGTH,
-    Wish,
-    apply,
-    operation_id,
-    parse_run,
-    parse_wishes,
-)
+from lockstep.producer.operators.batch import RUN_LENGTH, Wish, apply, operation_id, parse_run, parse_wishes
 from lockstep.worker.kinds import asked_of
 from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.kinds.seal import SealKeys
