@@ -20,6 +20,7 @@ from benchmarks.extras import (
     command,
     commands,
     earlier,
+    gathering,
     publishing,
     retention,
     starting,
@@ -49,6 +50,7 @@ EXTRAS = {
     "commands-sent": commands.measure,
     "command": command.measure,
     "earlier": earlier.measure,
+    "gathering": gathering.measure,
 }
 ROWS = {target.name: target for target in TARGETS}
 

@@ -79,6 +79,8 @@ class Beside:
     """A command line -> milliseconds that it took, imports and all."""
     earlier: dict[tuple[str, int], list[tuple[Sample, Sample]]] = field(default_factory=dict)
     """(candidate, hosts) -> runs at an earlier commit, each with the run beside it."""
+    gathering: list[str] = field(default_factory=list)
+    """For each number of threads, what calls of the record cost beside the design before."""
     sent: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Candidate -> commands a host that clients sent, and that scripts called."""
     telling: dict[str, list[float]] = field(default_factory=dict)

@@ -149,6 +149,7 @@ def _beside(figures: Figures) -> list[str]:
         lines.append(f"- `{name}`: {_number(middle(times))} ms")
     for name, (sent, called) in beside.sent.items():
         lines.append(f"- {name}: {sent:.1f} Redis commands a host sent, {called:.1f} called by scripts")
+    lines += [f"- calls of the record from {found}, beside the design before" for found in beside.gathering]
     if beside.telling:
         whole, told, untold = (median(beside.telling[name]) for name in ("whole", "told", "untold"))
         lines.append(
