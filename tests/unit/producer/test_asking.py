@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -10,17 +11,19 @@ import pytest
 
 from lockstep.producer.operators import drift
 from lockstep.producer.operators.drift import Comparison
-from lockstep.producer.operators.hosts import ask
+from lockstep.producer.operators.hosts import AT_ONCE, ask, together
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Shown, Sight
+from lockstep.worker.operation.errors import HostUnavailable
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import GroupId, HostName, Millis, OperationId, Presence, Seen
 from lockstep.worker.operation.thing import ABSENT, ThingEnd
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings
 from tests.unit.kinds.made import LEAST, kind_of, thing
+from tests.waiting import PATIENCE, eventually
 
 
 def test_a_producer_asks_once_more_with_the_token_that_came_meanwhile(
@@ -79,3 +82,32 @@ def test_a_thing_whose_key_is_gone_is_told_so(monkeypatch: pytest.MonkeyPatch) -
     store = Changing(replace(LEFT, text="k1:sealed", fingerprint=host.fingerprint))
     found = Comparison(cast(RedisStore, store), Inventory([host]), Settings()).of_thing(kind, thing(kind))
     assert found.untold.startswith("no key seals the secrets of things")
+
+
+def test_many_are_asked_at_the_same_time_and_told_in_their_order() -> None:
+    everybody = threading.Barrier(AT_ONCE)
+
+    def look(number: int) -> int:
+        everybody.wait(PATIENCE)  # one after the other, nobody would come further
+        return 10 * number
+
+    assert together(look, range(AT_ONCE)) == [10 * number for number in range(AT_ONCE)]
+
+
+def test_once_one_fails_no_more_are_asked_and_nobody_is_waited_for() -> None:
+    asked, ended, over = list[int](), list[int](), threading.Event()
+
+    def look(number: int) -> None:
+        asked.append(number)
+        if number == 0:
+            eventually(lambda: len(asked) == AT_ONCE, "all that may be are under way")
+            raise HostUnavailable("gone")
+        over.wait(PATIENCE)
+        ended.append(number)
+
+    with pytest.raises(HostUnavailable, match="gone"):
+        together(look, range(10 * AT_ONCE))
+    assert not ended
+    over.set()
+    eventually(lambda: len(ended) == len(asked) - 1, "those under way have ended")
+    assert len(asked) <= AT_ONCE + 1, "one may have been begun just before"
