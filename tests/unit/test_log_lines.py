@@ -17,7 +17,7 @@ from redis.exceptions import AuthenticationError
 
 from lockstep.worker.celery import make_app
 from lockstep.worker.monitoring.logs import as_json, as_text, bind_task, tells_something
-from lockstep.worker.monitoring.metrics import LogIds
+from lockstep.worker.monitoring.metrics import log_ids
 from lockstep.worker.operation.errors import RecordDamaged, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.ports import StopOrdered
 from lockstep.worker.process.greenlets import Handover, side_by_side
@@ -66,7 +66,7 @@ def written(form: Callable[[logging.Logger], None], name: str) -> str:
     log = logging.Logger(name)  # noqa: LOG001 - nobody else has it
     log.addHandler(logging.StreamHandler(text))
     form(log)
-    with LogIds(attempt="a1"):
+    with log_ids(attempt="a1"):
         log.warning("the host says %s", "no")
     return text.getvalue().rstrip()
 
@@ -88,9 +88,9 @@ def test_ids_are_those_of_the_blocks_that_a_step_is_in() -> None:
         line = json.loads(written(as_json, "lockstep.worker"))
         return written(as_text, "lockstep.worker").partition(" [")[2], line.get("host")
 
-    with LogIds(operation="o1", group="g"), LogIds(host="node1"):
+    with log_ids(operation="o1", group="g"), log_ids(host="node1"):
         assert told() == ("operation=o1 group=g host=node1 attempt=a1]", "node1")
-        with LogIds(host="node2"):
+        with log_ids(host="node2"):
             assert told() == ("operation=o1 group=g host=node2 attempt=a1]", "node2")
         assert told() == ("operation=o1 group=g host=node1 attempt=a1]", "node1")
     assert told() == ("attempt=a1]", None)
@@ -100,7 +100,7 @@ def test_steps_by_turns_have_ids_of_their_own() -> None:
     found, waits = dict[str, str](), dict[str, Handover[None]]()
 
     def step(host: str) -> None:
-        with LogIds(host=host):
+        with log_ids(host=host):
             waits[host] = Handover()
             if len(waits) == 2:
                 for each in waits.values():

@@ -19,7 +19,7 @@ from kombu.exceptions import OperationalError
 from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 
 from lockstep.worker.connection.primary import AWAY, OUT_OF_REACH
-from lockstep.worker.monitoring.metrics import log_ids
+from lockstep.worker.monitoring.metrics import current_ids
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.process.secrets import MaskedFormatter
 
@@ -217,14 +217,14 @@ class IdFormatter(logging.Formatter):
         text = self._inner.format(record)
         if not record.name.startswith("lockstep."):
             return text
-        known = bind_task(None, "", {"_record": record, **log_ids.get()})
+        known = bind_task(None, "", {"_record": record, **current_ids.get()})
         ids = [f"{name}={known[name]}" for name in (*ARGUMENTS, "wave", "attempt") if name in known]
         return f"{text} [{' '.join(ids)}]" if ids else text
 
 
 def bind_ids(logger: object, method: str, line: Line) -> Line:
     """Add what was said to be worked on."""
-    return {**log_ids.get(), **line}
+    return {**current_ids.get(), **line}
 
 
 def bind_task(logger: object, method: str, line: Line) -> Line:

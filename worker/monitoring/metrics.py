@@ -158,23 +158,18 @@ class Work:
 
 work = Work()
 
-log_ids: ContextVar[Mapping[str, str | None]] = ContextVar("ids", default={})  # noqa: B039 - never changed
+current_ids: ContextVar[Mapping[str, str | None]] = ContextVar("ids", default={})  # noqa: B039 - never changed
 
 
-class LogIds:
+@contextmanager
+def log_ids(**given: str | None) -> Iterator[None]:
     """Within the block lines of this thread, or of the step whose turn it is, have these ids too.
 
     A step enters two of these. With structlog's own, which keeps each id by itself and looks through all that
     is kept, they were a twentieth of what a slice's worker does.
     """
-
-    __slots__ = ("_before", "_given")
-
-    def __init__(self, **given: str | None) -> None:
-        self._given = given
-
-    def __enter__(self) -> None:
-        self._before = log_ids.set({**log_ids.get(), **self._given})
-
-    def __exit__(self, *_: object) -> None:
-        log_ids.reset(self._before)
+    before = current_ids.set({**current_ids.get(), **given})
+    try:
+        yield
+    finally:
+        current_ids.reset(before)

@@ -120,36 +120,28 @@ class ReasonKind(StrEnum):
     """A write took effect over something that no look had shown."""
 
 
-TOLD = {
+SENTENCES = {
     ReasonKind.REFUSED: "refused ({})",
     ReasonKind.MISDIRECTED: "misdirected ({})",
+    ReasonKind.GATE: "failed at the gate ({})",
+    ReasonKind.IGNORED: "said yes ({}), and changed nothing",
+    ReasonKind.FOREIGN: "was changed by somebody else: {}",
+    ReasonKind.OVERWROTE: "was overwritten ({}): somebody else had changed it since the look",
+}
+"""What is told of a host without a colon."""
+TOLD = SENTENCES | {
     ReasonKind.SILENT: "{}; no usable answer for too long",
     ReasonKind.NO_TIME: "{}; the deadline leaves no time for another try",
     ReasonKind.DEADLINE: "the deadline passed",
     ReasonKind.CANCELLED: "cancelled by {}",
-    ReasonKind.GATE: "failed at the gate ({})",
     ReasonKind.EXPIRED: "it expired before every wave was done",
     ReasonKind.HELD: "it was held for too long",
-    ReasonKind.IGNORED: "said yes ({}), and changed nothing",
-    ReasonKind.FOREIGN: "was changed by somebody else: {}",
-    ReasonKind.OVERWROTE: "was overwritten ({}): somebody else had changed it since the look",
 }
 
 
 def told(why: ReasonKind | None, detail: str) -> str:
     """Return a reason as it is shown beside its host: `refused (403)`, `GET 503`."""
     return TOLD[why].format(detail) if why in TOLD else detail
-
-
-SENTENCES = (
-    ReasonKind.REFUSED,
-    ReasonKind.MISDIRECTED,
-    ReasonKind.GATE,
-    ReasonKind.IGNORED,
-    ReasonKind.FOREIGN,
-    ReasonKind.OVERWROTE,
-)
-"""What is told of a host without a colon."""
 
 
 def told_of(host: str | None, why: ReasonKind | None, detail: str) -> str:

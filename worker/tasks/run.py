@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 
 from lockstep.worker.celery.messages import TASKS_OF, publish_conclude, publish_next
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.monitoring.metrics import LogIds, work
+from lockstep.worker.monitoring.metrics import log_ids, work
 from lockstep.worker.operation.errors import (
     InvalidInput,
     RecordDamaged,
@@ -127,10 +127,10 @@ def run_steps(
             return _publish_due(task.app, runtime, on_host(host))
 
         def one_of_many(host: HostName) -> StepResult:
-            with LogIds(host=host), work.going_on(f"a step on {host}"):
+            with log_ids(host=host), work.going_on(f"a step on {host}"):
                 return one(host)
 
-        with LogIds(operation=operation, group=group, task=task.name, task_id=task.request.id):
+        with log_ids(operation=operation, group=group, task=task.name, task_id=task.request.id):
             if len(hosts) == 1:
                 results = {hosts[0]: one(hosts[0])}
             else:

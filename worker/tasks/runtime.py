@@ -23,7 +23,7 @@ from lockstep.worker.hosts.wrappers import Breaker, BreakerHost, TokenHost, Wrap
 from lockstep.worker.inventory import LiveInventory
 from lockstep.worker.kinds import kinds_of
 from lockstep.worker.kinds.seal import SealKeys
-from lockstep.worker.monitoring.metrics import LogIds, count, took, work
+from lockstep.worker.monitoring.metrics import count, log_ids, took, work
 from lockstep.worker.operation.answer import LookAnswer
 from lockstep.worker.operation.content import Effect, Shown, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
@@ -163,7 +163,7 @@ class WatchedHost(WrappedHost):
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
     ) -> WriteAnswer:
-        with LogIds(attempt=attempt):
+        with log_ids(attempt=attempt):
             return _written(action, lambda: self.host.write(action, group, attempt, send_before, body))
 
     def look_at_thing(self, *asked: Any) -> Shown:
