@@ -8,6 +8,8 @@ import struct
 import threading
 from collections.abc import Callable, Iterator
 
+from lockstep.producer.stack.ports import free_port
+
 Behaviour = Callable[[socket.socket], None]
 TIMEOUT = 10.0
 
@@ -15,9 +17,9 @@ TIMEOUT = 10.0
 class RawServer:
     """Accepts connections and hands each to the behaviour; `received` is what came in on all of them."""
 
-    def __init__(self, behave: Behaviour) -> None:
+    def __init__(self, behave: Behaviour, port: int = 0) -> None:
         self._behave = behave
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", port))
         self._listener.settimeout(TIMEOUT)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.received = bytearray()
@@ -88,9 +90,9 @@ class RawServer:
 
 
 @contextlib.contextmanager
-def serving(behaviour: Callable[[RawServer, socket.socket], None]) -> Iterator[RawServer]:
+def serving(behaviour: Callable[[RawServer, socket.socket], None], port: int = 0) -> Iterator[RawServer]:
     """Serve until the end of the block."""
-    server = RawServer(lambda peer: behaviour(server, peer))
+    server = RawServer(lambda peer: behaviour(server, peer), port)
     server.start()
     try:
         yield server
@@ -106,5 +108,4 @@ def reset(peer: socket.socket) -> None:
 
 def refusing_port() -> int:
     """A port on which nobody listens."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    return free_port()

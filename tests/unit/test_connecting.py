@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from lockstep.producer.stack.ports import free_port
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import Call, Carry
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
@@ -97,10 +98,9 @@ def answer(server: RawServer, peer: socket.socket) -> None:
 @on_linux
 @pytest.mark.usefixtures("at")
 def test_an_address_that_is_silent_leaves_time_for_the_next() -> None:
-    with serving(answer) as server:
-        port = int(server.url.rpartition(":")[2])
-        with deaf(port):
-            said, _ = call(looks.exchange, f"http://many.example:{port}", 9, PATIENT.but(connect_timeout=3.0))
+    port = free_port()
+    with serving(answer, port), deaf(port):
+        said, _ = call(looks.exchange, f"http://many.example:{port}", 9, PATIENT.but(connect_timeout=3.0))
     assert isinstance(said, Reply)
     assert said.status == 404
 
@@ -109,12 +109,10 @@ def test_an_address_that_is_silent_leaves_time_for_the_next() -> None:
 @pytest.mark.usefixtures("at")
 @pytest.mark.parametrize("bound", ["call", "connect"])
 def test_silent_addresses_together_take_no_longer_than_the_call_may(bound: str) -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-        settings, seconds = (PATIENT, 1.0) if bound == "call" else (PATIENT.but(connect_timeout=1.0), 60.0)
-        with deaf(port):
-            said, took = call(looks.exchange, f"https://many.example:{port}", seconds, settings)
+    settings, seconds = (PATIENT, 1.0) if bound == "call" else (PATIENT.but(connect_timeout=1.0), 60.0)
+    port = free_port()
+    with deaf(port):
+        said, took = call(looks.exchange, f"https://many.example:{port}", seconds, settings)
     assert isinstance(said, NoReply)
     assert said.trouble is Trouble.NOT_SENT
     assert took < 5
