@@ -51,8 +51,8 @@ class Frames:
         return f"https://localhost:{self.listener.getsockname()[1]}"
 
     def serve(self) -> None:
-        """Take connections until nobody listens any more."""
-        with contextlib.suppress(OSError):
+        """Take connections until the listener is shut down, and close it."""
+        with self.listener, contextlib.suppress(OSError):
             while True:
                 peer, _ = self.listener.accept()
                 with (
@@ -95,10 +95,10 @@ class Frames:
 def speaking(context: ssl.SSLContext, *answers: bytes) -> Iterator[Frames]:
     """Serve until the end of the block."""
     context.set_alpn_protocols(["h2", "http/1.1"])
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        served = Frames(listener, context, answers)
-        threading.Thread(target=served.serve, daemon=True).start()
-        try:
-            yield served
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
+    listener = socket.create_server(("127.0.0.1", 0))
+    served = Frames(listener, context, answers)
+    threading.Thread(target=served.serve, daemon=True).start()
+    try:
+        yield served
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)

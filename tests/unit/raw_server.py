@@ -82,8 +82,8 @@ class RawServer:
             socket.create_connection(self._listener.getsockname(), timeout=1).close()
             if self._peer is not None:  # a connection that the other side keeps
                 self._peer.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
         self._thread.join(TIMEOUT)
+        self._listener.close()
 
     def start(self) -> None:
         self._thread.start()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -55,16 +55,15 @@ class Server:
         return f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"
 
     def close(self) -> None:
-        self._listener.close()
+        """End the thread that listens, which closes the socket: its number may be the next listener's."""
+        self._listener.shutdown(socket.SHUT_RDWR)
 
     def _serve(self) -> None:
-        while True:
-            try:
+        with self._listener, suppress(OSError):
+            while True:
                 peer, _ = self._listener.accept()
-            except OSError:
-                return
-            self.accepted += 1
-            threading.Thread(target=self._answer, args=(peer,), daemon=True).start()
+                self.accepted += 1
+                threading.Thread(target=self._answer, args=(peer,), daemon=True).start()
 
     def _answer(self, peer: socket.socket) -> None:
         with peer, peer.makefile("rb") as lines:

@@ -30,14 +30,13 @@ class Name:
         return f"redis://{LOOPBACK}:{self._listener.getsockname()[1]}/0"
 
     def close(self) -> None:
-        """Stop listening, and close everything."""
+        """Stop listening, and end everything; whoever reads a socket closes it."""
         for each in (self._listener, *list(self._ends)):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
-            each.close()
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
+        with self._listener, contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
                 threading.Thread(target=self._carry, args=(client, self.leads_to), daemon=True).start()

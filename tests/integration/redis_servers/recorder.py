@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 from lockstep.producer.stack.ports import LOOPBACK
 from tests.integration.redis_servers.servers import Guarded
 
+TIMEOUT = 10.0
 LINE = re.compile(rb"\+[\d.]+ \[\d+ (\S+)\] (.*)", re.DOTALL)
 WORD = re.compile(rb'"((?:[^"\\]|\\.)*)"')
 CHANNELS = {"publish": slice(1), "subscribe": slice(None), "psubscribe": slice(None)}
@@ -35,16 +36,18 @@ class Door:
         self._listener = socket.create_server((LOOPBACK, 0), backlog=200)
         self.port: int = self._listener.getsockname()[1]
         self._open: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
-        with contextlib.suppress(OSError):
+        with self._listener, contextlib.suppress(OSError):
             while True:
                 near, _ = self._listener.accept()
                 far = socket.create_connection((LOOPBACK, self._server), source_address=(self._address, 0))
                 self._open += [near, far]
                 for pair in ((near, far), (far, near)):
-                    threading.Thread(target=self._forward, args=pair, daemon=True).start()
+                    self._threads.append(threading.Thread(target=self._forward, args=pair, daemon=True))
+                    self._threads[-1].start()
 
     @staticmethod
     def _forward(source: socket.socket, sink: socket.socket) -> None:
@@ -56,10 +59,13 @@ class Door:
                 each.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """End every connection."""
+        """End every connection, and close it once nobody reads it."""
         for each in (self._listener, *self._open):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(TIMEOUT)
+        for each in self._open:
             each.close()
 
 
