@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.mutants.layers import environment, pytest
+from tests.mutants.layers import LIMIT, environment, pytest, ran
 
 CONFIG = """\
 [run]
@@ -49,8 +49,8 @@ class Covering:
         return sorted(found, key=lambda test: (self._width[test], test))
 
 
-def covering(tree: Path, paths: Sequence[str], kept: Path) -> Covering:
-    """Run the tests of these paths once in a tree, or read what is kept of the same tree.
+def covering(tree: Path, paths: Sequence[str], layers: Sequence[Sequence[str]], kept: Path) -> Covering:
+    """Run the tests of these paths, and the layers, once in a tree, or read what is kept of the same tree.
 
     Raises Failing if one of them fails.
     """
@@ -70,6 +70,10 @@ def covering(tree: Path, paths: Sequence[str], kept: Path) -> Covering:
 
     if run("run", *pytest(*paths)):
         raise Failing(f"without any mutant {' '.join(paths)} fails")
+    for layer in layers:
+        done = ran(tree, layer, LIMIT)
+        if done is None or done.returncode:
+            raise Failing(f"without any mutant {' '.join(layer)} fails")
     run("json", "-q", "--show-contexts", "-o", str(report := tree / "report.json"))
     files: dict[str, dict[int, list[str]]] = {}
     for path, each in json.loads(report.read_text("utf-8"))["files"].items():

@@ -73,6 +73,41 @@ RECORD = pytest(
     ),
 )
 """The record and the steps alone: a copy has no files for the others, which take five times as long."""
+COMMANDS = pytest(
+    *(
+        f"tests/contract/producer/test_{what}.py"
+        for what in (
+            *("async", "cli", "cli_reading", "client", "damage", "doctor", "exists", "forget", "lock_wait"),
+            *("looking_back", "operators", "plan", "sync", "waiting", "watching", "waves"),
+        )
+    )
+)
+"""All that commands and clients ask of the record."""
+WORKERS = pytest(
+    "tests/contract/test_worker.py",
+    *(
+        f"tests/watch/test_{what}"
+        for what in (
+            "logs.py::test_lines_are_json_with_the_ids_of_their_task_and_no_secret_is_told_anywhere",
+            "tracing.py::test_a_rollback_is_in_the_same_trace",
+            "metrics.py::test_workers_count_what_was_done_and_show_how_things_stand",
+            "probes.py::test_beat_is_ready_once_it_has_reached_redis_and_a_dead_one_is_not_live",
+        )
+    ),
+    *(
+        f"tests/integration/worker/test_{what}"
+        for what in (
+            "poison.py",
+            "reload.py",
+            "messages.py::test_prefork_works_and_stops_the_same_way",
+            "messages.py::test_two_beats_do_no_harm",
+            "patrol.py::test_a_host_that_never_returns_is_abandoned_and_the_others_are_restored",
+        )
+    ),
+    "tests/integration/producer/test_real_workers.py::test_doctor_finds_nothing_wrong_with_a_whole_stack",
+)
+"""Both pools, beat, sweep, patrol, rollback, and all that watches them; most in processes of their own, which
+import the copy as well."""
 CONTRACT = Layer("contract", RECORD, FAILED)
 UNIT = Layer(
     "unit",

@@ -6,7 +6,9 @@ files whose path holds a word, `--sample N` so many mutants of each folder. Surv
 `survivors.toml` gives a reason are no findings; it ends with 1 when there are others.
 
 A mutant of Python is shown to the tests that run its line, one of Lua to the contract of the record; what
-caught others of the same file comes first. As many are tried at once as there are processors.
+caught others of the same file comes first. What nobody caught is shown to the last layers of its folder:
+tests that run whole workers and commands in processes of their own, which import the broken copy, too. As
+many are tried at once as there are processors.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from pathlib import Path
 from queue import SimpleQueue
 
 from tests.mutants.covering import Failing, covering
-from tests.mutants.layers import RECORD, pytest, ran
+from tests.mutants.layers import COMMANDS, RECORD, WORKERS, pytest, ran
 from tests.mutants.tree import BESIDE, PARTS, ROOT, copied
 
 TOOL = ROOT / ".venv-mutation" / "bin" / "python"
@@ -50,15 +52,16 @@ JUDGES = (
     *("tests/integration/broker", *RECORD[RECORD.index("tests/contract") :]),
 )
 """The tests that may catch a mutant of Python."""
-CORE = {
-    "worker/record/lua": False,
-    "worker/steps": True,
-    "worker/record": False,
-    "worker/operation": True,
-    "worker/tasks": True,
-    "worker/celery/broker": False,
+CORE: dict[str, tuple[tuple[str, ...], ...]] = {
+    "worker/record/lua": (),
+    "worker/steps": (SIMULATED, WORKERS),
+    "worker/record": (COMMANDS, WORKERS),
+    "worker/operation": (SIMULATED, COMMANDS),
+    "worker/tasks": (SIMULATED, WORKERS),
+    "worker/celery/broker": (WORKERS,),
 }
-"""Folder -> whether simulated schedules may catch a mutant there, too."""
+"""Folder -> what a mutant there is shown to last."""
+LAST = sorted({layer for layers in CORE.values() for layer in layers})
 
 
 Result = dict[str, object]
@@ -145,7 +148,7 @@ class Trial:
         for tree in trees:
             self._free.put(tree)
         self._results = results
-        self._covering = covering(trees[0], JUDGES, RESULTS.with_name("covering.json"))
+        self._covering = covering(trees[0], JUDGES, LAST, RESULTS.with_name("covering.json"))
 
     def caught(self, mutant: Mutant) -> Result:
         """Try one; return it with what caught it, an empty text if nothing did."""
@@ -182,8 +185,7 @@ class Trial:
             yield pytest(STUCK, *RECORD[RECORD.index("tests/contract") :])
         elif len(tests) > len(first):
             yield pytest(STUCK, *(test for test in tests if test not in first))
-        if CORE[mutant.folder]:
-            yield SIMULATED
+        yield from CORE[mutant.folder]
 
 
 def _test_of(caught: str) -> str:
