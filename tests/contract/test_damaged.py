@@ -48,6 +48,16 @@ def test_a_field_that_is_something_else_is_named(redis_bench: RedisBench, field:
     stays_as_it_is(create, redis_bench, NAMED.get(field, f"its field {field} is no number"))
 
 
+@pytest.mark.parametrize("field", ["failed", "progress_at", "resumed", "patience", "retries"])
+def test_a_field_that_scripts_alone_need_is_named_to_who_reads_the_operation(
+    redis_bench: RedisBench, field: str
+) -> None:
+    create = Driver(redis_bench).accepted()
+    redis_bench.client.hset(KEYS.operation(create.id), field, "soon")
+    with pytest.raises(RecordDamaged, match=f"its field {field} is"):
+        redis_bench.store.operation(create.id)
+
+
 @pytest.mark.parametrize("field", ["resumed", "patience", "deadline_at", "failed", "progress_at", "group"])
 def test_a_field_that_is_missing_is_named(redis_bench: RedisBench, field: str) -> None:
     create = Driver(redis_bench).accepted()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, closing
@@ -24,7 +25,7 @@ from lockstep.worker.operation.errors import (
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import GroupId, OperationId
 from lockstep.worker.record.codec import check_format
-from lockstep.worker.record.events import AsyncEvents, Events, Subscription
+from lockstep.worker.record.events import AsyncEvents, Events, Snapshot, Subscription, follow, follow_async
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import Link, unknown
 from lockstep.worker.record.queries import StoreErrors
@@ -153,6 +154,39 @@ def test_a_link_says_how_long_a_lease_still_lasts(redis_bench: RedisBench, link:
     assert link.leased("sweep") is None
     redis_bench.store.lease("sweep", 60_000)
     assert 0 < (link.leased("sweep") or 0) <= 60_000
+
+
+def test_a_link_that_is_closed_waits_for_nobody_who_still_reads(link: Link) -> None:
+    reads, through, closed = threading.Event(), threading.Event(), threading.Event()
+
+    def read() -> bool:
+        reads.set()
+        return through.wait(PATIENCE)
+
+    def close() -> None:
+        link.close()
+        closed.set()
+
+    async def scenario() -> bool | None:
+        reading = asyncio.create_task(link.off_loop(read))
+        await asyncio.to_thread(reads.wait, PATIENCE)
+        threading.Thread(target=close, daemon=True).start()
+        try:
+            assert await asyncio.to_thread(closed.wait, PATIENCE)
+        finally:
+            through.set()
+        return await reading
+
+    assert asyncio.run(scenario())
+
+
+def test_who_gives_no_time_is_told_once_how_an_operation_stands(redis_bench: RedisBench, link: Link) -> None:
+    create = Driver(redis_bench).accepted()
+
+    async def awaited() -> list[Snapshot]:
+        return [each async for each in follow_async(link, create.id, 0.0)]
+
+    assert len(list(follow(link, create.id, 0.0))) == len(asyncio.run(awaited())) == 1
 
 
 def test_who_follows_an_operation_is_known_until_it_leaves_off(link: Link) -> None:

@@ -104,7 +104,7 @@ def test_only_while_calls_come_in_quickly_others_are_waited_for_and_go_out_with_
         queue.put(call)
 
     def meanwhile(seconds: float) -> None:
-        assert 0 <= seconds <= LINGER
+        assert seconds == pytest.approx(LINGER)
         comes("late")
 
     now = time.monotonic()  # a clock that stands: the machine may pause longer than "quickly" is
@@ -238,6 +238,17 @@ def test_a_store_that_nobody_holds_has_no_thread() -> None:
         return set(threading.enumerate()) <= before
 
     eventually(ended, "its thread has ended")
+
+
+def test_two_senders_of_one_queue_both_end() -> None:
+    queue: SimpleQueue[_Call | None] = SimpleQueue()
+    senders = [threading.Thread(target=_send_all, args=(queue, Wire()), daemon=True) for _ in range(2)]
+    for sender in senders:
+        sender.start()
+    queue.put(None)
+    for sender in senders:
+        sender.join(SOON)
+        assert not sender.is_alive()
 
 
 def test_a_forked_child_sends_for_its_own_threads(tmp_path: Path) -> None:

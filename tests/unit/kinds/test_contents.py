@@ -7,6 +7,8 @@ import json
 import pytest
 
 from lockstep.producer.operators.plan import diff
+from lockstep.worker.kinds import asked_of
+from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.content import Content, Unreadable, read_json
 from lockstep.worker.operation.errors import InvalidInput
 from tests.unit.kinds.made import Relation, content_of, kind_of, least, relation, reply, shipped, thing
@@ -70,6 +72,17 @@ def test_content_has_as_many_levels_as_is_said(opens: str, closes: str) -> None:
 @pytest.mark.parametrize("text", ["5", "5.0", "50e-1", "5e0"])
 def test_a_number_without_a_fraction_is_an_integer_however_it_is_written(text: str) -> None:
     assert (read_json(text), type(read_json(text))) == (5, int)
+
+
+@pytest.mark.parametrize("text", ["[]", "{}", '{"fields": null}', '{"fields": []}'])
+def test_a_text_without_fields_is_no_content(text: str) -> None:
+    with pytest.raises(Unreadable, match="no content"):
+        Content.read(text)
+
+
+def test_an_operation_calls_its_kind_as_the_kind_does() -> None:
+    asked, _ = asked_of(VHOST, thing(VHOST), "delete", {}, {}, SealKeys(), accept_loss=True)
+    assert asked.title == VHOST.title == f"{VHOST.name}@{VHOST.digest[:8]}"
 
 
 def test_content_is_one_text_for_what_is_equal() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from lockstep.worker.operation.model import Action, AttemptId, Millis, Outcome, Step, Undo
@@ -271,6 +273,18 @@ def test_each_path_has_its_story(
     text: str,
 ) -> None:
     assert story(Action.CREATE, host, decided_at) == Story(*facts, text)
+
+
+@pytest.mark.parametrize(
+    ("answered", "closed", "late"),
+    [(999, 1001, False), (None, 1001, True), (1001, 1002, True), (1000, 1000, False), (None, None, False)],
+)
+def test_a_change_is_late_when_the_host_answered_after_the_decision(
+    answered: int | None, closed: int | None, late: bool
+) -> None:
+    said = {"answered_at": answered and Millis(answered), "closed_at": closed and Millis(closed)}
+    told = story(Action.CREATE, step(replace(write("a", APPLIED, "201", 1), **said)), DECIDED)  # type: ignore[arg-type]
+    assert told.changed_late is late
 
 
 def test_a_delete_is_told_in_its_own_words() -> None:
