@@ -20,9 +20,9 @@ from rich.table import Table
 from lockstep.producer.discovery import AlreadyRunning, StackError
 from lockstep.producer.process import Stopped, outlets, stoppable
 from lockstep.producer.stack.processes import FLOWER_PORT, check_redis
-from lockstep.producer.stack.stack import PREFIX, Stack
+from lockstep.producer.stack.stack import Stack
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.settings import load_settings
+from lockstep.worker.settings import PREFIX, load_settings
 from lockstep.worker.settings.redis_url import read_address
 
 

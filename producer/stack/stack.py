@@ -6,19 +6,18 @@ import os
 import secrets
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self, TypeVar
 
 from lockstep.extras import complaint
 from lockstep.producer.discovery import Publication, RunningStack, StackError
-from lockstep.producer.stack.child import POLL, START_TIMEOUT, Child, ChildOptions, Supervisor
+from lockstep.producer.stack.child import Child, ChildOptions, Supervisor
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import Flower, MockCluster, RedisServer, Role, beat, worker
 from lockstep.worker.process.forks import renew_in_children
+from lockstep.worker.settings import PREFIX
 
-PREFIX = "LOCKSTEP_"
 C = TypeVar("C", bound=Child)
 
 
@@ -38,7 +37,6 @@ class Stack:
         redis_url: str | None = None,
         first_port: int = 0,
         seed: int = 0,
-        restart: bool = True,
         publish: bool = False,
         say: Callable[[str], None] = lambda line: None,
     ) -> None:
@@ -46,15 +44,14 @@ class Stack:
 
         `env` adds to the environment of its processes, which see no other LOCKSTEP_ variable. With
         `redis_url` that Redis is used and none started. `first_port` and `seed` are the mock cluster's.
-        `restart` starts again what ended by itself, and `say` hears of it. `publish` lets `lockstep` find the
-        stack with no settings.
+        What ends by itself is started again, and `say` hears of it. `publish` lets `lockstep` find the stack
+        with no settings.
         """
         for extra in ("demo", "flower") if flower else ("demo",):
             if lacks := complaint(extra, "the embedded stack" if extra == "demo" else "Flower"):
                 raise StackError(lacks)
         self.directory = Path(tempfile.gettempdir()) / f"lockstep-{os.getpid()}-{secrets.token_hex(4)}"
         """Everything of it is in here; removed at the end."""
-        self.restarting = restart
         self._count, self._with_flower, self._first_port, self._seed = nodes, flower, first_port, seed
         self._publish, self._say = publish, say
         self._redis_url = redis_url
@@ -147,26 +144,10 @@ class Stack:
             self._publication.withdraw()
             self._publication = None
 
-    def restart(self, role: Role | str) -> None:
-        """Stop a part if it runs, start it, and wait until it is ready."""
-        with self._lock:
-            child = self.process(role)
-            child.stop()
-            child.start()
-
     def kill(self, role: Role | str) -> None:
-        """Kill a part with SIGKILL, as an accident would; supervision starts it again, or `restart` does."""
+        """Kill a part with SIGKILL, as an accident would; supervision starts it again."""
         with self._lock:
             self.process(role).kill()
-
-    def wait_running(self, role: Role | str, timeout: float = START_TIMEOUT) -> None:
-        """Wait until a part is ready, through restarts. Raises StackError after `timeout` seconds."""
-        child = self.process(role)
-        deadline = time.monotonic() + timeout
-        while not (child.running and child.ready()):
-            if time.monotonic() > deadline:
-                raise StackError(f"{child.name} {child.fate} and is not ready within {timeout:g} s")
-            time.sleep(POLL)
 
     def __enter__(self) -> Self:
         self.start()
@@ -201,9 +182,8 @@ class Stack:
         self._start_those_that_wait()
         if self._publication is not None:
             self._publication.publish(RunningStack(os.getpid(), self.admin_url, self.settings))
-        if self.restarting:
-            self._supervisor = Supervisor(self._children.values(), self._lock, self._say)
-            self._supervisor.start()
+        self._supervisor = Supervisor(self._children.values(), self._lock, self._say)
+        self._supervisor.start()
 
     def _start_those_that_wait(self) -> None:
         waiting = [child for child in self._children.values() if not child.wanted]

@@ -24,10 +24,11 @@ import requests
 from lockstep.mock_api.admin import ClusterAdmin
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.discovery import FORMAT, Publication, RunningStack, discover, discovery_file
-from lockstep.producer.stack import AlreadyRunning, Role, Stack, StackError
+from lockstep.producer.stack import AlreadyRunning, Role, StackError
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.model import State
 from lockstep.worker.settings import load_settings
+from tests.integration.stacks import Stack
 from tests.leftovers import Pen
 from tests.waiting import PATIENCE, eventually
 from tests.warm import ROOT, warming

@@ -15,13 +15,13 @@ from lockstep.mock_api.admin import ClusterAdmin
 from lockstep.producer.cli import main
 from lockstep.producer.doctor import Level
 from lockstep.producer.doctor.checks import on_failing, on_stalls
-from lockstep.producer.stack import Stack
 from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.worker.monitoring.heartbeat import EXIT
 from lockstep.worker.operation.model import Action, GroupId, State
 from lockstep.worker.record.link import Link
 from lockstep.worker.tasks.figures import FiguresReader
 from tests import wedge
+from tests.integration.stacks import Stack
 from tests.integration.worker.harness import SHORT, Bench
 from tests.waiting import eventually
 from tests.warm import one_more, warming
