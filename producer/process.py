@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from pathlib import Path
 from types import FrameType
 from typing import TextIO, cast
@@ -17,6 +18,12 @@ from typing import TextIO, cast
 UNWRITTEN = 74
 """What a command exits with when its answer could not be written to stdout: EX_IOERR of sysexits.h."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def begin(module: str) -> int:
+    """Import a module and run its command; Ctrl-C before that has begun ends it without a word."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return int(import_module(module).main())
 
 
 class SafeStream(io.TextIOBase):

@@ -16,9 +16,9 @@ from lockstep.producer.stack.processes import beat, worker
 
 def workers(place: Place) -> tuple[Child, ...]:
     """Return the processes of the stack that work."""
-    where: ChildOptions = {"directory": place.directory, "guard": place.guard, "env": place.env}
+    given: ChildOptions = {"guard": place.guard, "env": place.env}
     roles = (Role.OPERATIONS, Role.OPERATIONS_2, Role.ROLLBACK)
-    return *(worker(role, **where) for role in roles), beat(**where)
+    return *(worker(role, place.directory, **given) for role in roles), beat(place.directory, **given)
 
 
 def environment(place: Place) -> dict[str, str]:

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import sys
+from functools import partial
 
+from lockstep.producer.process import begin
 
-def main() -> int:
-    """Import and run the command; Ctrl-C before it has begun ends it without a word."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    from lockstep.producer.stack.command import main as begin
-
-    return begin()
-
+main = partial(begin, "lockstep.producer.stack.command")
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -32,10 +32,9 @@ STEADY = 10.0
 log = logging.getLogger(__name__)
 
 
-class ChildOptions(TypedDict):
+class ChildOptions(TypedDict, total=False):
     """What every child of a stack is given."""
 
-    directory: Path
     guard: Guard
     env: Mapping[str, str]
 

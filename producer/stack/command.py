@@ -77,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with stoppable(lambda: end_at_once(stack)):
             run(stack, ignored)
     except Stopped:
+        out.print("Stopped; nothing is left running.")
         return 0
     except (AlreadyRunning, InvalidInput) as error:
         return complain(error, 2)
@@ -85,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(stack: Stack, ignored: Sequence[str]) -> NoReturn:
-    """Start the stack, show where everything is, and wait for a signal. Raises Stopped, having stopped it."""
+    """Start the stack, show where everything is, and wait for a signal. However this ends, it is stopped."""
     try:
         with out.status("Starting Redis, the mock cluster, workers and beat"):
             stack.start()
@@ -93,13 +94,9 @@ def run(stack: Stack, ignored: Sequence[str]) -> NoReturn:
         while True:
             # Not signal.pause(): a signal that comes just before it would not end it.
             time.sleep(LOOK_EVERY)
-    except Stopped:
+    finally:
         with out.status("Stopping"):
             stack.stop()
-        out.print("Stopped; nothing is left running.")
-        raise
-    finally:
-        stack.stop()
 
 
 def warn(line: str) -> None:

@@ -10,14 +10,13 @@ import platform
 import shutil
 import socket
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import Unpack
 
 from lockstep.producer.discovery import StackError, write_secret
 from lockstep.producer.stack.child import START_TIMEOUT, Child, ChildOptions
-from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.ports import LOOPBACK, accepts, free_port
 
 CELERY = (sys.executable, "-m", "celery", "-A", "lockstep")
@@ -40,12 +39,11 @@ class Role(StrEnum):
 class Flower(Child):
     """The web page of tasks and workers, on port 5555 or, if that is taken, on a free one."""
 
-    def __init__(self, port: int = 0, **where: Unpack[ChildOptions]) -> None:
-        """Describe it; port 0 is the usual one if that is free."""
-        self.port = port or free_port(FLOWER_PORT)
+    def __init__(self, directory: Path, **given: Unpack[ChildOptions]) -> None:
+        self.port = free_port(FLOWER_PORT)
         address = [f"--address={LOOPBACK}", f"--port={self.port}"]
         command = [sys.executable, "-m", "lockstep.worker.monitoring.flower", *address]
-        super().__init__(Role.FLOWER, command, **where)
+        super().__init__(Role.FLOWER, command, directory=directory, **given)
 
     @property
     def url(self) -> str:
@@ -55,20 +53,21 @@ class Flower(Child):
         return accepts(self.port)
 
 
-def worker(role: Role, **where: Unpack[ChildOptions]) -> Child:
+def worker(role: Role, directory: Path, **given: Unpack[ChildOptions]) -> Child:
     """Describe a worker of the role's queue; its pool and size are settings."""
     queue = role.removesuffix("-2")
     arguments = ["worker", "-Q", queue, "-n", f"{role}@%h", "--loglevel", "INFO"]
     # Workers need not know of each other: 2 s sooner at the start, and less traffic.
     quick = ["--without-gossip", "--without-mingle"]
-    where["env"] = {**where["env"], "LOCKSTEP_HEARTBEAT_DIR": str(where["directory"] / f"{role}.heartbeat")}
+    given["env"] = {**given["env"], "LOCKSTEP_HEARTBEAT_DIR": str(directory / f"{role}.heartbeat")}
     # A remote control ping would cost 0.6 s of CPU.
-    return Child(role, [*CELERY, *arguments, *quick], sign=" ready.", **where)
+    return Child(role, [*CELERY, *arguments, *quick], sign=" ready.", directory=directory, **given)
 
 
-def beat(**where: Unpack[ChildOptions]) -> Child:
-    where["env"] = {**where["env"], "LOCKSTEP_HEARTBEAT_DIR": str(where["directory"] / "beat.heartbeat")}
-    return Child(Role.BEAT, [*CELERY, "beat", "--loglevel", "INFO"], sign="beat: Starting", **where)
+def beat(directory: Path, **given: Unpack[ChildOptions]) -> Child:
+    given["env"] = {**given["env"], "LOCKSTEP_HEARTBEAT_DIR": str(directory / "beat.heartbeat")}
+    command = [*CELERY, "beat", "--loglevel", "INFO"]
+    return Child(Role.BEAT, command, sign="beat: Starting", directory=directory, **given)
 
 
 class MockCluster(Child):
@@ -81,8 +80,7 @@ class MockCluster(Child):
         *,
         first_port: int = 0,
         seed: int = 0,
-        guard: Guard | None = None,
-        env: Mapping[str, str] | None = None,
+        **given: Unpack[ChildOptions],
     ) -> None:
         """Describe a cluster on consecutive ports, the admin API last; free ones for 0 or a taken port."""
         self.nodes: dict[str, str] = {}
@@ -91,7 +89,7 @@ class MockCluster(Child):
         self._seed = seed
         wished = [first_port + offset if first_port else 0 for offset in range(nodes + 1)]
         ports = wished if all(free_port(port) == port for port in wished if port) else [0] * (nodes + 1)
-        super().__init__("cluster", self._arguments(ports), directory=directory, guard=guard, env=env)
+        super().__init__(Role.CLUSTER, self._arguments(ports), directory=directory, **given)
 
     def ready(self) -> bool:
         """Tell whether it has printed its addresses; remembers them."""
@@ -125,10 +123,9 @@ class RedisServer(Child):
         directory: Path,
         port: int = 0,
         *,
-        guard: Guard | None = None,
-        env: Mapping[str, str] | None = None,
         options: Sequence[str] = (),
         password: str = "",
+        **given: Unpack[ChildOptions],
     ) -> None:
         """Describe it; port 0 is any free one, and no password lets everybody in. Raises StackError."""
         self._binary = find_server()
@@ -137,7 +134,7 @@ class RedisServer(Child):
         self._password = password
         self.port = port or free_port()
         command = self._arguments(directory)
-        super().__init__("redis", command, directory=directory, guard=guard, env=env, sign=LISTENS)
+        super().__init__(Role.REDIS, command, directory=directory, sign=LISTENS, **given)
 
     @property
     def url(self) -> str:

@@ -164,21 +164,22 @@ class Stack:
         remove, hold = ([published.path], [published.lock]) if published else ([], [])
         guard = self._guard = Guard([self.directory, *remove], hold)
         self.directory.mkdir(mode=0o700)
-        where: ChildOptions = {"directory": self.directory, "guard": guard, "env": self._environment()}
+        given: ChildOptions = {"guard": guard, "env": self._environment()}
         if self._redis_url is None:
-            self._children[Role.REDIS] = RedisServer(password=secrets.token_hex(16), **where)
+            password = secrets.token_hex(16)
+            self._children[Role.REDIS] = RedisServer(self.directory, password=password, **given)
         self._children[Role.CLUSTER] = MockCluster(
-            nodes=self._count, first_port=self._first_port, seed=self._seed, **where
+            self.directory, self._count, first_port=self._first_port, seed=self._seed, **given
         )
         self._start_those_that_wait()
         entries = [f"  - name: {name}\n    url: {url}\n" for name, url in self.nodes.items()]
         self.inventory_path.write_text("hosts:\n" + "".join(entries), "utf-8")
-        where["env"] = self.env
+        given["env"] = self.env
         for role in (Role.OPERATIONS, Role.OPERATIONS_2, Role.ROLLBACK):
-            self._children[role] = worker(role, **where)
-        self._children[Role.BEAT] = beat(**where)
+            self._children[role] = worker(role, self.directory, **given)
+        self._children[Role.BEAT] = beat(self.directory, **given)
         if self._with_flower:
-            self._children[Role.FLOWER] = Flower(**where)
+            self._children[Role.FLOWER] = Flower(self.directory, **given)
         self._start_those_that_wait()
         if self._publication is not None:
             self._publication.publish(RunningStack(os.getpid(), self.admin_url, self.settings))
