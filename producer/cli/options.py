@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
 
 Command = Callable[..., Exit]
+Adds = Callable[[Command], Command]
+"""Adds options to a command."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,9 +150,7 @@ def command(name: str | None = None, *, lines: bool = False) -> Callable[[Comman
     return decorate
 
 
-def _handed_over(
-    name: str, kind: type[Any], *options: Callable[[Command], Command]
-) -> Callable[[Command], Command]:
+def _handed_over(name: str, kind: type[Any], *options: Adds) -> Adds:
     """Return what hands a command one object by this name, of these options and all else of its fields."""
     known = [each.name for each in fields(kind)]
 
@@ -165,8 +165,8 @@ def _handed_over(
     return added
 
 
-def _all(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
-    """Return what adds these options to a command, the first one first."""
+def _all(*options: Adds) -> Adds:
+    """Return what adds all of these, the first one first."""
     return lambda function: functools.reduce(lambda made, option: option(made), reversed(options), function)
 
 

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from lockstep.producer.cli.output import printable
 from lockstep.producer.cli.text import event_row, host_row, host_table, standing
-from lockstep.producer.operators.history import MEANINGS, last_moment, timeline
+from lockstep.producer.operators.history import MEANINGS, NO_METHODS, Methods, last_moment, timeline
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import Attempt, AttemptState, HostName, Millis, Status, Step
 from lockstep.worker.operation.names import alike, seconds
@@ -48,12 +48,7 @@ class Scale:
         return LEFT + share * (WIDTH - LEFT - RIGHT)
 
 
-def chart(
-    operation: Status,
-    steps: Sequence[Step],
-    end: Millis,
-    methods: Mapping[str, str] = MappingProxyType({}),
-) -> str:
+def chart(operation: Status, steps: Sequence[Step], end: Millis, methods: Methods = NO_METHODS) -> str:
     """Return the whole picture, from the acceptance to `end`."""
     scale = Scale(operation.created_at, end)
     rows: list[str] = []
@@ -81,7 +76,7 @@ def lanes(attempts: Sequence[Attempt], end: Millis, apart: int = 0) -> list[int]
     return chosen
 
 
-def _row(operation: Status, step: Step, scale: Scale, y: int, methods: Mapping[str, str]) -> tuple[str, int]:
+def _row(operation: Status, step: Step, scale: Scale, y: int, methods: Methods) -> tuple[str, int]:
     apart = round((NARROWEST + 1) / (WIDTH - LEFT - RIGHT) * scale.span)
     chosen = lanes(step.attempts, scale.end, apart)
     height = LANE * (max(chosen, default=0) + 1) + PAD
@@ -107,7 +102,7 @@ def _bar(text: str, attempt: Attempt, scale: Scale, y: float) -> str:
     return f'<g><title>{_text(text)}</title><rect class="bar {attempt.state}" {place}/>{stripes}</g>'
 
 
-def describe(operation: Status, step: Step, attempt: Attempt, methods: Mapping[str, str]) -> str:
+def describe(operation: Status, step: Step, attempt: Attempt, methods: Methods) -> str:
     at = seconds(attempt.opened_at - operation.created_at)
     undo = " to undo" if attempt.undo else ""
     said = attempt.answer or "no answer recorded"
@@ -161,11 +156,11 @@ def page(
     steps: Sequence[Step],
     now: Millis,
     differences: Mapping[HostName, Sequence[str]] = MappingProxyType({}),
-    methods: Mapping[str, str] = MappingProxyType({}),
+    methods: Methods = NO_METHODS,
 ) -> str:
     """Return the page as HTML; `now` ends the picture of an operation that has not ended.
 
-    `differences` tell of a thing what was to change on each host, a line each; `methods` what its kind sends.
+    `differences` tell of a thing what was to change on each host, a line each.
     """
     end = max(operation.ended_at or now, last_moment(operation, steps))
     settling = ", settling" if operation.settling else ""

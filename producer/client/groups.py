@@ -9,6 +9,7 @@ from lockstep.producer.client.acceptance import Broker, accept
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.client.selection import select
 from lockstep.producer.discovery import default_settings
+from lockstep.producer.operators.hosts import Named
 from lockstep.producer.operators.hosts import preflight as ask_all
 from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.kinds import asked_of, kinds_of
@@ -162,7 +163,7 @@ class GroupClient:
         """
         return tuple(host.name for host in select(self.inventory, hosts, where, except_))
 
-    def named(self, text: object) -> GroupId | tuple[Kind, Id]:
+    def named(self, text: object) -> Named:
         """Return what a group's id, with or without `group/`, or `KIND/ID` means."""
         kind, slash, rest = text.partition("/") if isinstance(text, str) else ("", "", "")
         if slash and kind != "group":

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lockstep.producer.client.acceptance import RequestWithdrawn
-from lockstep.producer.operators.hosts import LOOK_UP, as_they_come
+from lockstep.producer.operators.hosts import LOOK_UP, Named, as_they_come
 from lockstep.worker.operation.errors import InvalidInput, LockstepError, WaitTimeout
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State
 from lockstep.worker.operation.names import parse_group_id, parse_operation_id, show
@@ -21,8 +21,6 @@ from lockstep.worker.operation.waves import AT_ONCE, Pace
 
 if TYPE_CHECKING:
     from lockstep.producer.client.things import ThingClient
-    from lockstep.worker.kinds.kind import Kind
-    from lockstep.worker.operation.content import Id
 
 
 SIDE_BY_SIDE = 8
@@ -35,9 +33,6 @@ RUN_LENGTH = 80
 _WISHES = re.compile(r"^(present|absent)[ \t]*:", re.MULTILINE)
 _COMMENT = re.compile(r"(^|\s)#.*")
 """Within a word # is a character that no group id may have, not the beginning of a comment."""
-
-
-Named = GroupId | tuple["Kind", "Id"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,10 +63,13 @@ class Event:
         return Millis(self.attempt.closed_at - self.attempt.opened_at)
 
 
-def timeline(
-    operation: Status, steps: Iterable[Step], methods: Mapping[str, str] = MappingProxyType({})
-) -> tuple[Event, ...]:
-    """Return everything that the record knows, by time; `methods`: see `call`."""
+Methods = Mapping[str, str]
+"""What the kind of a thing sends, by create, update and delete: see `call`."""
+NO_METHODS: Methods = MappingProxyType({})
+
+
+def timeline(operation: Status, steps: Iterable[Step], methods: Methods = NO_METHODS) -> tuple[Event, ...]:
+    """Return everything that the record knows, by time."""
     events = [Event(operation.created_at, "accepted", said=f"by {operation.created_by}")]
     changed = set()
     for step in steps:

@@ -42,7 +42,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def ask(host: Host, of: GroupId | tuple[Kind, Id], settings: Settings) -> bool:
+Named = GroupId | tuple["Kind", "Id"]
+"""A group, or a thing: its kind and its id."""
+
+
+def ask(host: Host, of: Named, settings: Settings) -> bool:
     """Tell whether the host holds a group or a thing, by at most LOOKS GETs.
 
     None is begun that would not be over within `call_timeout` if it took as long as the last, so that by the
@@ -60,9 +64,7 @@ def ask(host: Host, of: GroupId | tuple[Kind, Id], settings: Settings) -> bool:
     return held is Presence.PRESENT
 
 
-def presence(
-    host: Host, of: GroupId | tuple[Kind, Id], settings: Settings
-) -> tuple[Presence | None, str, int]:
+def presence(host: Host, of: Named, settings: Settings) -> tuple[Presence | None, str, int]:
     """Ask as `ask` does; return what the host holds, None without a usable answer; the answer, and GETs."""
     if isinstance(of, str):
         answer, tries = look_at_group(host, of, settings)
@@ -80,11 +82,12 @@ def presence_of(shown: Shown) -> Presence | None:
 
 def look_at_thing(host: Host, kind: Kind, thing: Id, settings: Settings) -> tuple[Shown, int]:
     """Look at a thing as `ask` does; return the first usable look, else the last, and how many it took."""
-
-    def final(shown: Shown) -> bool:
-        return shown.flaw is Flaw.MISCONFIGURED or presence_of(shown) is not None
-
-    return _asked(host, settings, lambda api: api.look_at_thing(kind, thing), final)
+    return _asked(
+        host,
+        settings,
+        lambda api: api.look_at_thing(kind, thing),
+        lambda shown: shown.flaw is Flaw.MISCONFIGURED or presence_of(shown) is not None,
+    )
 
 
 def look_at_group(host: Host, group: GroupId, settings: Settings) -> tuple[LookAnswer, int]:
@@ -219,12 +222,7 @@ def standings(link: Link, hosts: Sequence[Host], settings: Settings) -> tuple[Ho
     return tuple(together(standing, hosts))
 
 
-def preflight(
-    hosts: Sequence[Host],
-    of: GroupId | tuple[Kind, Id],
-    settings: Settings,
-    pauses: Mapping[HostName, Pause],
-) -> None:
+def preflight(hosts: Sequence[Host], of: Named, settings: Settings, pauses: Mapping[HostName, Pause]) -> None:
     """Raise HostPaused, as accepting would, or NotReady, naming hosts that give no usable answer."""
     if needed := [pauses[host.name] for host in hosts if host.name in pauses]:
         raise HostPaused(refusal(needed[0], len(needed) - 1))

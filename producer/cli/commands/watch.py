@@ -36,20 +36,23 @@ if TYPE_CHECKING:
 HOST_HEADER = ("HOST", "BEFORE", "WHAT HAPPENED", "WRITES", "LAST ERROR", "NEXT RETRY")
 
 
+Lines = list[tuple[str, str]]
+"""Each under a key: told again only if it differs from the last one under it."""
+
+
 class NewLines:
     """Tells lines that were not told before: for a pipe, where nothing can be drawn over."""
 
     def __init__(self) -> None:
         self._told: dict[str, str] = {}
 
-    def of(self, lines: Iterable[tuple[str, str]]) -> list[str]:
-        """Return the lines that differ from the last ones told under the same key."""
+    def of(self, lines: Lines) -> list[str]:
         new = [(key, line) for key, line in lines if self._told.get(key) != line]
         self._told.update(new)
         return [line for _, line in new]
 
 
-def operation_lines(operations: Iterable[Status] | None) -> list[tuple[str, str]]:
+def operation_lines(operations: Iterable[Status] | None) -> Lines:
     """Return a line per operation, oldest first, by its id; None means that Redis does not answer."""
     if operations is None:
         return [("", SILENT)]
@@ -57,21 +60,19 @@ def operation_lines(operations: Iterable[Status] | None) -> list[tuple[str, str]
     return [("", ""), *((each.id, _line(each)) for each in ordered)]
 
 
-def host_lines(
-    operation: Status | None, steps: Iterable[Step], known: Status | None = None
-) -> list[tuple[str, str]]:
+def host_lines(operation: Status | None, steps: Iterable[Step], known: Status | None = None) -> Lines:
     """Return a line for each host, then one for the operation; `known` is what it was when last read."""
     _, rows = _rows(operation or known, list(steps))
     return [*((row[0], "  ".join(row)) for row in rows), ("", _line(operation))]
 
 
-def operation_json(operations: Iterable[Status] | None) -> list[tuple[str, str]]:
+def operation_json(operations: Iterable[Status] | None) -> Lines:
     """Return a JSON document per operation, oldest first; nothing while Redis does not answer."""
     ordered = sorted(operations or (), key=lambda each: each.created_at)
     return [(each.id, json.dumps(operation_document(each))) for each in ordered]
 
 
-def host_json(operation: Status | None, steps: Iterable[Step], *_: object) -> list[tuple[str, str]]:
+def host_json(operation: Status | None, steps: Iterable[Step], *_: object) -> Lines:
     """Return the operation with its hosts as a JSON document; nothing while Redis does not answer."""
     return [(operation.id, json.dumps(full_document(operation, steps)))] if operation else []
 
@@ -164,7 +165,7 @@ def watch(session: Session, operation_id: str | None, limit: int) -> Exit:
 def _follow(
     readings: Iterable[tuple[Any, ...]],
     drawn: Callable[..., RenderableType],
-    lines: Callable[..., list[tuple[str, str]]],
+    lines: Callable[..., Lines],
     as_json: bool,
 ) -> None:
     """Show each reading: draw it over the last on a terminal, else tell what is new of its lines."""
