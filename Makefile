@@ -72,7 +72,7 @@ test-stock: $(VENV)/.dev ## Integration and chaos with kombu's own transport in 
 	@$(MAKE) --no-print-directory test BROKER=stock ONLY="integration chaos"
 
 .PHONY: shake
-shake: $(VENV)/.dev ## Run every suite 20 times with all processors kept busy, and keep what failed; ONLY=, TIMES=
+shake: $(VENV)/.dev ## Run every suite 20 times with processors kept busy and pytest paused, and keep what failed; ONLY=, TIMES=
 	@$(BIN)/python -B -m tests.shake $(ONLY:%=--only %) $(TIMES:%=--times %)
 
 .PHONY: chaos

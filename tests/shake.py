@@ -1,8 +1,8 @@
 """Run suites many times while other work keeps every processor busy, and keep what failed: `make shake`.
 
 A test that passes on a quiet machine alone is wrong. Several suites run at once, in an order that is drawn
-anew for each round; what they leave of the processors, others take that do nothing else. What a run that
-failed printed stays in `.venv/shake`.
+anew for each round; what they leave of the processors, others take that do nothing else; and pytest is
+paused wherever it is, again and again. What a run that failed printed stays in `.venv/shake`.
 """
 
 from __future__ import annotations
@@ -51,12 +51,16 @@ def main() -> int:
 
 @contextmanager
 def busy() -> Iterator[None]:
-    """Keep every processor at work until the end of the block."""
+    """Keep every processor at work, and pause pytest, until the end of the block."""
     program = BUSY.format(parent=os.getpid())
     workers = [subprocess.Popen([sys.executable, "-c", program]) for _ in range(os.cpu_count() or 1)]
+    pauses = subprocess.Popen(
+        [sys.executable, "-B", "-m", "tests.pauses", str(os.getpid())], cwd=ROOT, stdin=subprocess.PIPE
+    )
     try:
         yield
     finally:
+        pauses.communicate()
         for worker in workers:
             worker.kill()
             worker.wait()
