@@ -6,7 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -169,11 +169,16 @@ def _follow(
     as_json: bool,
 ) -> None:
     """Show each reading: draw it over the last on a terminal, else tell what is new of its lines."""
-    changes = NewLines()
-    with _live(as_json) as show:
+    changes, live = NewLines(), None
+    with ExitStack() as drawing:
+        if not as_json and sys.stdout.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            live = drawing.enter_context(Live(console=Console(highlight=False), auto_refresh=False))
         for reading in readings:
-            if show:
-                show(drawn(*reading))
+            if live is not None:
+                live.update(drawn(*reading), refresh=True)
             else:
                 for line in filter(None, changes.of(lines(*reading))):
                     answer(printable(line))
@@ -198,16 +203,3 @@ def _hosts(
     for operation, steps in client.find(operation_id).watch_hosts():
         known = operation or known
         yield operation, steps, known
-
-
-@contextmanager
-def _live(as_json: bool) -> Iterator[Callable[[RenderableType], None] | None]:
-    """Return what draws over what it drew before, on a terminal; rich respects NO_COLOR."""
-    if as_json or not sys.stdout.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.live import Live
-
-    with Live(console=Console(highlight=False), auto_refresh=False) as live:
-        yield lambda drawn: live.update(drawn, refresh=True)
