@@ -13,20 +13,7 @@ from kombu.exceptions import OperationalError
 from rich.filesize import decimal
 
 from lockstep.producer.discovery import discover
-from lockstep.producer.doctor import Finding, Level
-from lockstep.producer.doctor.checks import (
-    FULL,
-    About,
-    WorkFacts,
-    on_damage,
-    on_hosts,
-    on_inventories,
-    on_pauses,
-    on_settings,
-    on_stalls,
-    on_uncovered,
-    on_work,
-)
+from lockstep.producer.doctor import Finding, Level, checks
 from lockstep.producer.operators.drift import is_held, uncovered
 from lockstep.producer.operators.hosts import look_at_group, together
 from lockstep.worker.celery import ABOUT, QUEUES, make_app
@@ -74,7 +61,7 @@ def examine(
     """Yield what was found, as it is found; whatever is wrong becomes a finding, not an error."""
     found = discover()
     ours = found is not None and found.settings["redis_url"] == settings.redis_url.reveal()
-    yield on_settings(settings, stack=ours)
+    yield checks.on_settings(settings, stack=ours)
     away = False
     try:
         facts = link.facts()
@@ -82,14 +69,14 @@ def examine(
         yield from on_replicas(facts, settings.replicas)
         work = _work(link, settings, stuck)
         yield from on_connections(facts, len(work.workers))
-        yield from on_work(work, settings)
-        yield from on_stalls(link.stalls.all())
-        yield from on_pauses(link.pauses.all())
+        yield from checks.on_work(work, settings)
+        yield from checks.on_stalls(link.stalls.all())
+        yield from checks.on_pauses(link.pauses.all())
         yield from (Finding("limit", Level.OK, each.text) for each in link.limits.loads())
         kept = link.store.remembered()
         yield on_remembered(kept, facts, settings)
         yield on_records(link.store.operations(NEWEST), link.store.now(), kept, facts, settings)
-        yield from on_damage(_damage(link))
+        yield from checks.on_damage(_damage(link))
     except StoreUnavailable as error:
         away = True  # it is not asked again: each time would take as long
         yield Finding("redis", Level.FAILURE, error.what, error.remedy or None)
@@ -103,17 +90,17 @@ def examine(
         with suppress(StoreUnavailable):
             yield from _on_inventory(link, known)
     answers = together(lambda host: (host.name, look_at_group(host, NO_GROUP, settings)[0]), hosts)
-    yield from on_hosts({name: None if said.presence else said.text for name, said in answers})
+    yield from checks.on_hosts({name: None if said.presence else said.text for name, said in answers})
 
 
 def _on_inventory(link: Link, known: Inventory) -> Iterator[Finding]:
     """Compare the inventories of all, and tell which hosts lack what others hold."""
     now = link.store.now()
     here = HeldInventory(known.digest, len(known), now)
-    yield from on_inventories(here, link.clocks.inventories(), now)
+    yield from checks.on_inventories(here, link.clocks.inventories(), now)
     ends = together(link.store.ends, islice(link.store.groups_with_ends(), COMPARED))
     lacked = [uncovered(each, known).keys() for each in ends if is_held(each)]
-    yield from on_uncovered([host.name for host in known.serving("group")], lacked)
+    yield from checks.on_uncovered([host.name for host in known.serving("group")], lacked)
 
 
 def _damage(link: Link) -> Collection[Damage]:
@@ -126,7 +113,7 @@ def _damage(link: Link) -> Collection[Damage]:
     return found
 
 
-def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts:
+def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> checks.WorkFacts:
     here, began, before = link.clocks.ahead(), time.monotonic(), _lengths(link)
     queues, workers = _workers(settings)
     ends = time.monotonic() + PERIODS * settings.sweep_every
@@ -136,11 +123,11 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> WorkFacts
     baking = [each for each in in_waves if each.stage in (Stage.BAKING, Stage.WAITING)]
     overdue, lag = link.store.patrol_overdue()
     lengths, took = _lengths(link), time.monotonic() - began
-    return WorkFacts(
+    return checks.WorkFacts(
         queues=queues,
         swept=swept is not None,
         leased=link.leased("sweep") or 0,
-        here=About(version("lockstep"), version("celery"), SealKeys(settings.seal_key_file).told()),
+        here=checks.About(version("lockstep"), version("celery"), SealKeys(settings.seal_key_file).told()),
         workers=workers,
         clocks={**({} if here is None else {"this machine": here}), **link.clocks.all()},
         lengths=lengths,
@@ -158,7 +145,7 @@ def _lengths(link: Link) -> dict[str, int]:
     return {queue: link.store.queue_length(queue) for queue in QUEUES}
 
 
-def _workers(settings: Settings) -> tuple[dict[str, Sequence[str]], dict[str, About | None]]:
+def _workers(settings: Settings) -> tuple[dict[str, Sequence[str]], dict[str, checks.About | None]]:
     """Ask all workers which queues they serve and what they are."""
     app = make_app(settings)
     try:
@@ -176,11 +163,11 @@ def _workers(settings: Settings) -> tuple[dict[str, Sequence[str]], dict[str, Ab
     return queues, {worker: _about(answers.get(worker)) for worker in {*queues, *answers}}
 
 
-def _about(told: Mapping[str, object] | None) -> About | None:
+def _about(told: Mapping[str, object] | None) -> checks.About | None:
     """Return what a worker said; None if it does not know the question."""
     match told:
         case {"lockstep": str(lockstep), "celery": str(celery), **more}:
-            return About(lockstep, celery, str(more.get("seals", "")))
+            return checks.About(lockstep, celery, str(more.get("seals", "")))
     return None
 
 
@@ -235,11 +222,11 @@ def on_connections(facts: RedisFacts, workers: int) -> list[Finding]:
         return []
     remedy = "raise maxclients on the server: docs/operations.md#connections has those of each process"
     has = f"{facts.clients} of {facts.most_clients} connections"
-    if facts.clients >= FULL * facts.most_clients:
+    if facts.clients >= checks.FULL * facts.most_clients:
         text = f"{has}: once all are taken, whoever comes next waits for one"
         return [Finding("redis", Level.WARNING, text, remedy)]
     wanted = workers * WORKER_CONNECTIONS + OTHER_CONNECTIONS
-    if wanted > FULL * facts.most_clients:
+    if wanted > checks.FULL * facts.most_clients:
         text = f"{has}; {counted(workers, 'worker')} under load and their callers may want {wanted}"
         return [Finding("redis", Level.WARNING, text, remedy)]
     return [Finding("redis", Level.OK, has)]
@@ -277,7 +264,7 @@ def on_records(
     text = f"{daily:.0f} operations a day of {hosts:.0f} hosts: their records come to {size(round(needed))}"
     allowed = settings.memory_watermark * facts.limit
     reached = max(facts.used, needed + kept.size)
-    if not facts.limit or reached <= FULL * allowed:
+    if not facts.limit or reached <= checks.FULL * allowed:
         return Finding("records", Level.OK, text)
     text += f", and all to {reached / allowed:.0%} of what Redis may hold before operations are refused"
     remedy = "lower LOCKSTEP_RETENTION_DAYS or LOCKSTEP_RETENTION_COUNT, or raise maxmemory: docs/scale.md"
