@@ -16,11 +16,10 @@ from lockstep.producer.operators.history import Filter, Stuck, advised, search, 
 from lockstep.producer.operators.hosts import HostStanding, standings
 from lockstep.producer.operators.plan import SyncItem, differences, kept_kind, sync_plan
 from lockstep.worker.kinds.seal import SealKeys
-from lockstep.worker.operation import model
 from lockstep.worker.operation.drift import ForgottenGroup
 from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, RecordGone
 from lockstep.worker.operation.host import Pause
-from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, State
+from lockstep.worker.operation.model import Action, GroupId, HostName, Loss, Millis, State, Status
 from lockstep.worker.operation.names import millis_of, parse_limit, parse_note, show
 from lockstep.worker.record.reports import HeldInventory
 
@@ -46,7 +45,7 @@ class ClusterClient(ThingClient):
         found = find(self._link, beginning, lambda: self.inventory)
         return self._handle(found, found.verb)
 
-    def operations(self, limit: int = 20) -> tuple[model.Status, ...]:
+    def operations(self, limit: int = 20) -> tuple[Status, ...]:
         """Read the newest operations, newest first."""
         return self._link.store.operations(parse_limit(limit))
 
@@ -60,7 +59,7 @@ class ClusterClient(ThingClient):
         since: datetime | None = None,
         until: datetime | None = None,
         limit: int = 100,
-    ) -> tuple[model.Status, ...]:
+    ) -> tuple[Status, ...]:
         """Read the operations for which everything given holds, newest first.
 
         `group` and `by` are patterns (`team-*`); `since` and `until` are about when they were accepted.
@@ -223,7 +222,7 @@ class ClusterClient(ThingClient):
         """Return the time by the clock of which every time in the record is."""
         return self._link.store.now()
 
-    def stuck(self) -> tuple[tuple[model.Status, Stuck], ...]:
+    def stuck(self) -> tuple[tuple[Status, Stuck], ...]:
         """Return the operations that need a person, oldest first, with why."""
         now = self.now()
         # The steps of all are read: one that is damaged is noted, and may be why nothing else is told.
@@ -231,7 +230,7 @@ class ClusterClient(ThingClient):
         needy = [(each, advised(why, each.id, steps)) for each, steps, why in found if why is not None]
         return tuple(sorted(needy, key=lambda pair: pair[0].created_at))
 
-    def gone(self) -> tuple[tuple[model.Loss, Stuck], ...]:
+    def gone(self) -> tuple[tuple[Loss, Stuck], ...]:
         """Return the operations whose record is gone, and on whose group no later one has ended, with why."""
         return tuple((each, unrecorded(each)) for each in self._link.unresolved())
 

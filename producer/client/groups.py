@@ -14,10 +14,9 @@ from lockstep.producer.operators.hosts import preflight as ask_all
 from lockstep.worker.inventory import Inventory, LiveInventory
 from lockstep.worker.kinds import asked_of, kinds_of
 from lockstep.worker.kinds.seal import SealKeys
-from lockstep.worker.operation import model
 from lockstep.worker.operation.errors import InvalidInput, NotReady
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import Action, GroupId, HostName
+from lockstep.worker.operation.model import Action, GroupId, HostName, Status
 from lockstep.worker.operation.names import (
     named,
     new_id,
@@ -183,7 +182,7 @@ class GroupClient:
             raise unknown(key) if lost is None else gone(lost)
         return self._handle(found, found.verb)
 
-    def _handle(self, of: model.Status | Request, verb: str, existing: bool = True) -> Operation:
+    def _handle(self, of: Status | Request, verb: str, existing: bool = True) -> Operation:
         return Operation(self._link, self._broker, of, verb, self.created_by, existing)
 
     def change(

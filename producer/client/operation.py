@@ -7,7 +7,6 @@ from contextlib import aclosing, closing, contextmanager
 from functools import partial
 
 from lockstep.producer.client.acceptance import Broker
-from lockstep.worker.operation import model
 from lockstep.worker.operation.errors import (
     AbandonRefused,
     CancelRefused,
@@ -18,26 +17,26 @@ from lockstep.worker.operation.errors import (
     UnknownOperation,
     WaitTimeout,
 )
-from lockstep.worker.operation.model import Hold, HostName
+from lockstep.worker.operation.model import Hold, HostName, Status, Step
 from lockstep.worker.operation.names import named, parse_note, parse_timeout, show
 from lockstep.worker.operation.story import Result, answered, not_held, result_of
 from lockstep.worker.operation.transitions import HoldAnswer, Refusal, Request
 from lockstep.worker.record.events import Changes, Snapshot, follow, follow_async
 from lockstep.worker.record.link import Link, unknown
 
-OnChange = Callable[[model.Status | None], None]
+OnChange = Callable[[Status | None], None]
 """Called with every change while waiting, and with None when Redis stops answering."""
-Done = Callable[[model.Status], bool]
+Done = Callable[[Status], bool]
 
 
 class WaitState:
     def __init__(self, done: Done, on_change: OnChange | None) -> None:
         self._done = done
         self._on_change = on_change
-        self.last: model.Status | None = None
+        self.last: Status | None = None
         self.silent = False
 
-    def is_over(self, status: model.Status | None) -> bool:
+    def is_over(self, status: Status | None) -> bool:
         """Tell the caller what is new; return True if this is what it waits for."""
         new = not self.silent if status is None else self.silent or status != self.last
         if new and self._on_change is not None:
@@ -63,7 +62,7 @@ class Operation:
     """
 
     def __init__(
-        self, link: Link, broker: Broker, of: model.Status | Request, verb: str, asks: str, existing: bool
+        self, link: Link, broker: Broker, of: Status | Request, verb: str, asks: str, existing: bool
     ) -> None:
         self._link = link
         self._broker = broker
@@ -80,7 +79,7 @@ class Operation:
     def __repr__(self) -> str:
         return f"<Operation {self.id}: {self.verb} {self.group}>"
 
-    def status(self) -> model.Status:
+    def status(self) -> Status:
         """Read the operation as it stands.
 
         Once it was seen to have ended, and its record was dropped with age, raises UnknownOperation.
@@ -93,7 +92,7 @@ class Operation:
 
     refresh = status
 
-    def steps(self) -> tuple[model.Step, ...]:
+    def steps(self) -> tuple[Step, ...]:
         """Read what became of each host so far."""
         found = self._link.store.steps(self.id)
         if not found:
@@ -121,8 +120,8 @@ class Operation:
         """
         return Changes(self._watch, self.watch_async)
 
-    def _watch(self) -> Iterator[model.Status]:
-        last: model.Status | None = None
+    def _watch(self) -> Iterator[Status]:
+        last: Status | None = None
         with self._recorded(), closing(follow(self._link, self.id, parse_timeout(None))) as changes:
             for status, _ in changes:
                 if status is not None and status != last:
@@ -131,12 +130,12 @@ class Operation:
                     if status.ended:
                         return
 
-    def watch_hosts(self) -> Iterator[tuple[model.Status | None, tuple[model.Step, ...]]]:
+    def watch_hosts(self) -> Iterator[tuple[Status | None, tuple[Step, ...]]]:
         """Yield the operation with its hosts about once a second, and after every event, until its end.
 
         While Redis does not answer, the operation is None and the hosts are as they were.
         """
-        steps: tuple[model.Step, ...] = ()
+        steps: tuple[Step, ...] = ()
         every = follow(self._link, self.id, parse_timeout(None), hosts="always")
         with self._recorded(), closing(every) as changes:
             for status, found in changes:
@@ -218,7 +217,7 @@ class Operation:
         """Wait as `wait` does, without blocking the event loop."""
         return self.wait_async().__await__()
 
-    def __aiter__(self) -> AsyncIterator[model.Status]:
+    def __aiter__(self) -> AsyncIterator[Status]:
         """Watch as `watch` does, without blocking the event loop."""
         return self.watch_async()
 
@@ -230,9 +229,9 @@ class Operation:
         """Wait as `wait_end` does, without blocking the event loop."""
         return await self._wait_async(lambda status: status.ended, timeout, on_change)
 
-    async def watch_async(self) -> AsyncIterator[model.Status]:
+    async def watch_async(self) -> AsyncIterator[Status]:
         """Watch as `watch` does, without blocking the event loop."""
-        last: model.Status | None = None
+        last: Status | None = None
         try:
             async with aclosing(follow_async(self._link, self.id, parse_timeout(None))) as changes:
                 async for status, _ in changes:
