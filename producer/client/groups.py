@@ -207,14 +207,9 @@ class GroupClient:
 
         `on_accepted` is told in between; RequestWithdrawn is raised once `stopped` tells so.
         """
-        of, content = self.named(thing), None
-        if not isinstance(of, str):
-            group = GroupId(of[1].text)
-            content, _ = self._asked(verb, *of, given, secrets, upsert, accept_loss)
-        elif given or secrets or verb == "set":
-            raise InvalidInput(f"{show(thing)} names no kind, and a group has no fields: give KIND/ID")
-        else:
-            group = of
+        of = self.named(thing)
+        group = of if isinstance(of, str) else GroupId(of[1].text)
+        content, _ = self._asked(verb, of, given, secrets, upsert, accept_loss)
         settings = self.settings
         key = new_id() if operation_id is None else parse_operation_id(operation_id)
         within = parse_deadline(settings.deadline if deadline is None else deadline, settings.result_expires)
@@ -240,18 +235,22 @@ class GroupClient:
     def _asked(
         self,
         verb: str,
-        kind: Kind,
-        named: Id,
+        of: Named,
         given: Fields,
         secrets: Secrets | None,
         upsert: bool,
         accept_loss: bool,
-    ) -> tuple[ThingRequest, Content | None]:
+    ) -> tuple[ThingRequest | None, Content | None]:
+        """Return what is asked of a thing, and the content that it is to have; nothing of a group."""
+        if isinstance(of, str):
+            if given or secrets or verb == "set":
+                raise InvalidInput(f"{show(of)} names no kind, and a group has no fields: give KIND/ID")
+            return None, None
         pairs = (secrets or {}).items()
         texts = {name: each.reveal() if isinstance(each, Secret) else each for name, each in pairs}
         know(*texts.values(), passing=True)
         seals = SealKeys(self.settings.seal_key_file)
-        return asked_of(kind, named, verb, given, texts, seals, upsert=upsert, accept_loss=accept_loss)
+        return asked_of(*of, verb, given, texts, seals, upsert=upsert, accept_loss=accept_loss)
 
     def serving(
         self, name: object, hosts: Iterable[str] | None = None, *, some: bool = False

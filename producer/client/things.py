@@ -13,10 +13,9 @@ from lockstep.producer.client.operation import Operation
 from lockstep.producer.operators.batch import Wish, WishResult, apply, parse_run, parse_wishes
 from lockstep.producer.operators.hosts import ask, together
 from lockstep.producer.operators.plan import HostPlan, Plan, kept_kind, of_group, of_thing
-from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, GroupId
-from lockstep.worker.operation.names import new_id, parse_group_id, show
+from lockstep.worker.operation.names import new_id, parse_group_id
 from lockstep.worker.operation.waves import AT_ONCE, Pace
 
 if TYPE_CHECKING:
@@ -117,15 +116,13 @@ class ThingClient(GroupClient):
         of, verb = self.named(group_id), str(action)
         lost: Sequence[str] = ()
         plan_of: Callable[[Host], HostPlan]
+        asked, target = self._asked(verb, of, fields or {}, secrets, create, True)
         if isinstance(of, str):
             group = lock = of
-            verb = Action(action).value
-            plan_of = partial(of_group, of, Action(action), self.settings)
-            if fields or secrets:
-                raise InvalidInput(f"{show(of)} names no kind, and a group has no fields: give KIND/ID")
+            plan_of = partial(of_group, of, Action(verb), self.settings)
         else:
+            assert asked is not None
             kind, named = of
-            asked, target = self._asked(verb, kind, named, fields or {}, secrets, create, True)
             hidden = sorted(kind.secrets & (secrets or {}).keys())
             group, lock = GroupId(named.text), GroupId(asked.lock)
             lost = kind.loses("update" if verb == "set" else verb, hidden)  # type: ignore[arg-type]
@@ -160,11 +157,9 @@ class ThingClient(GroupClient):
             if (names := tuple(host.name for host in serving)) not in paced:
                 self.rollout(pace, serving)
                 paced.add(names)
-            if not isinstance(of := self.named(wish.group), str):
-                fields, secrets = wish.fields, wish.secrets
-                asked, _ = self._asked(wish.verb, *of, fields, secrets, wish.verb == "set", accept_loss)
-                wish = replace(wish, target=str(asked.target))
-            checked.append(wish)
+            of, upsert = self.named(wish.group), wish.verb == "set"
+            asked, _ = self._asked(wish.verb, of, wish.fields, wish.secrets, upsert, accept_loss)
+            checked.append(replace(wish, target=str(asked.target)) if asked else wish)
         return tuple(checked)
 
     def apply(
