@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -78,22 +78,24 @@ class WorkFacts:
     """Operations whose record is gone, and on whose group no later one has ended."""
 
 
-def on_work(facts: WorkFacts, settings: Settings) -> list[Finding]:
-    found = [_on_queue(queue, facts, settings) for queue in (OPERATIONS, ROLLBACK)]
-    found.extend(on_versions(facts.here, facts.workers))
-    found.extend(on_seals(facts.here, facts.workers))
-    found.append(_on_beat(facts, settings))
-    found += on_failing(facts.failing)
+def on_work(facts: WorkFacts, settings: Settings) -> Iterator[Finding]:
+    yield _on_queue(OPERATIONS, facts, settings)
+    yield _on_queue(ROLLBACK, facts, settings)
+    yield from on_versions(facts.here, facts.workers)
+    yield from on_seals(facts.here, facts.workers)
+    yield _on_beat(facts, settings)
+    yield from on_failing(facts.failing)
     if facts.stuck:
         text = f"{facts.stuck} need a person" if facts.stuck > 1 else "1 needs a person"
-        found.append(Finding("operations", Level.WARNING, text, "lockstep list --stuck"))
+        yield Finding("operations", Level.WARNING, text, "lockstep list --stuck")
     else:
-        found.append(Finding("operations", Level.OK, "none needs a person"))
+        yield Finding("operations", Level.OK, "none needs a person")
     if facts.lost:
         names = named([f"{lost.id} on {lost.group}" for lost in facts.lost])
         text = f"the record of {names} is gone: hosts may have been changed"
-        found.append(Finding("operations", Level.FAILURE, text, f"lockstep drift {facts.lost[0].id}"))
-    return [*found, _on_patrol(facts, settings), *_on_clocks(facts)]
+        yield Finding("operations", Level.FAILURE, text, f"lockstep drift {facts.lost[0].id}")
+    yield _on_patrol(facts, settings)
+    yield _on_clocks(facts)
 
 
 def on_settings(settings: Settings, stack: bool) -> Finding:
@@ -184,15 +186,14 @@ def on_uncovered(hosts: Sequence[HostName], lacked: Sequence[Collection[HostName
     ]
 
 
-def on_hosts(problems: Mapping[str, str | None]) -> list[Finding]:
+def on_hosts(problems: Mapping[str, str | None]) -> Iterator[Finding]:
     """Judge the hosts: why each gave no usable answer, None for one that did."""
     remedy = "see whether it is up, its URL, token and certificate in the inventory"
-    found = [
-        Finding("host", Level.FAILURE, f"{host}: {why}", remedy) for host, why in problems.items() if why
-    ]
+    for host, why in problems.items():
+        if why:
+            yield Finding("host", Level.FAILURE, f"{host}: {why}", remedy)
     if answering := sum(why is None for why in problems.values()):
-        found.append(Finding("host", Level.OK, f"{counted(answering)} answering"))
-    return found
+        yield Finding("host", Level.OK, f"{counted(answering)} answering")
 
 
 def on_stalls(stalls: Sequence[Stall]) -> list[Finding]:
@@ -266,19 +267,19 @@ def _on_patrol(facts: WorkFacts, settings: Settings) -> Finding:
     return Finding("patrol", Level.WARNING, text, remedy)
 
 
-def _on_clocks(facts: WorkFacts) -> list[Finding]:
+def _on_clocks(facts: WorkFacts) -> Finding:
     differing = ", ".join(
         f"{name} {seconds(abs(ahead))} {'ahead' if ahead > 0 else 'behind'}"
         for name, ahead in sorted(facts.clocks.items())
         if abs(ahead) > SKEW
     )
     if not differing:
-        return [Finding("clock", Level.OK, f"all within {seconds(SKEW)} of Redis'")]
+        return Finding("clock", Level.OK, f"all within {seconds(SKEW)} of Redis'")
     text = (
         f"not Redis' time: {differing}; the times that these log and show are wrong, and they may refuse "
         "certificates; operations are not affected"
     )
-    return [Finding("clock", Level.WARNING, text, "synchronise them by NTP")]
+    return Finding("clock", Level.WARNING, text, "synchronise them by NTP")
 
 
 def _on_queue(queue: str, facts: WorkFacts, settings: Settings) -> Finding:

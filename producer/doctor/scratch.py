@@ -7,7 +7,7 @@ import math
 import secrets
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -200,28 +200,26 @@ def recommended(writes: Iterable[LateWrite], settings: Settings) -> int:
     return math.ceil(max(settings.read_timeout, MARGIN * latest))
 
 
-def on_late_writes(writes: list[LateWrite], watch: float, settings: Settings) -> list[Finding]:
+def on_late_writes(writes: list[LateWrite], watch: float, settings: Settings) -> Iterator[Finding]:
     """Judge the writes, and `settle_seconds` by them."""
     subject = "late writes"
     unsent = [write for write in writes if write.trouble is not None]
     sent = len(writes) - len(unsent)
     if not sent:
         text = f"none could be sent: {unsent[0].trouble}"
-        return [Finding(subject, Level.FAILURE, text, "see whether the host is up, and its URL")]
+        yield Finding(subject, Level.FAILURE, text, "see whether the host is up, and its URL")
+        return
     landed = sorted(write.landed for write in writes if write.landed is not None)
-    found = []
     if landed:
         text = f"{len(landed)} of {sent} took effect, the last {landed[-1]:.1f} s after its client had left"
-        found.append(Finding(subject, Level.OK, text))
+        yield Finding(subject, Level.OK, text)
     if missing := sent - len(landed):
         text = f"{missing} of {sent} had no effect within {watch:g} s"
         if watch < settings.settle_seconds:
-            remedy = f"look longer: --watch {settings.settle_seconds:g}"
-            found.append(Finding(subject, Level.WARNING, text, remedy))
+            yield Finding(subject, Level.WARNING, text, f"look longer: --watch {settings.settle_seconds:g}")
         else:
-            found.append(Finding(subject, Level.OK, f"{text}: they were given up, or take longer than this"))
-    found.append(_on_setting(landed[-1] if landed else 0.0, recommended(writes, settings), settings))
-    return found
+            yield Finding(subject, Level.OK, f"{text}: they were given up, or take longer than this")
+    yield _on_setting(landed[-1] if landed else 0.0, recommended(writes, settings), settings)
 
 
 def _on_setting(latest: float, wanted: int, settings: Settings) -> Finding:
