@@ -120,7 +120,6 @@ COLOURS = {
     "warning": "yellow",
     "failure": "red",
 }
-GAP = "  "
 
 
 def tell(finding: Finding, width: int) -> None:
@@ -151,7 +150,7 @@ def answer_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     for row in table:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         cells[-1] = cells[-1].rstrip()
-        answer(GAP.join(map(paint, cells)).rstrip())
+        answer("  ".join(map(paint, cells)).rstrip())
 
 
 def paint(cell: str) -> str:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from lockstep.producer.cli.output import note, printable
 from lockstep.producer.operators.history import Event
@@ -15,9 +14,6 @@ from lockstep.worker.operation.model import Millis, Outcome, State, Status, Step
 from lockstep.worker.operation.names import counted, named, seconds
 from lockstep.worker.operation.story import HostResult, Result
 from lockstep.worker.operation.waves import idle, told_hold, told_rollout
-
-if TYPE_CHECKING:
-    from lockstep.producer.client.operation import OnChange
 
 NOTHING = "-"
 DAY = 86_400_000
@@ -157,7 +153,7 @@ SILENT = "Redis does not answer; waiting for it to come back"
 
 
 @contextmanager
-def showing(quiet: bool) -> Iterator[OnChange]:
+def showing(quiet: bool) -> Iterator[Callable[[Status | None], None]]:
     """Yield the display that fits stderr: a line that moves, or plain lines; `quiet` shows nothing."""
     if quiet:
         yield lambda status: None

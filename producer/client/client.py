@@ -20,7 +20,7 @@ from lockstep.worker.operation.drift import ForgottenGroup
 from lockstep.worker.operation.errors import AbandonRefused, InvalidInput, RecordGone
 from lockstep.worker.operation.host import Pause
 from lockstep.worker.operation.model import Action, GroupId, HostName, Loss, Millis, State, Status
-from lockstep.worker.operation.names import millis_of, parse_limit, parse_note, show
+from lockstep.worker.operation.names import alike, millis_of, parse_limit, parse_note, show
 from lockstep.worker.record.reports import HeldInventory
 
 
@@ -146,8 +146,7 @@ class ClusterClient(ThingClient):
             lost = f"{', '.join(found.gone)}, and nothing keeps its {', '.join(found.secrets)}"
             raise InvalidInput(f"{show(name)} is gone on {lost}: set it with --create and --secret")
         begun = []
-        for digest in sorted({left[host].digest for host in found.lines}):
-            hosts = [host for host in found.lines if left[host].digest == digest]
+        for _, hosts in sorted(alike((host, left[host].digest) for host in found.lines)):
             content = SealKeys(self.settings.seal_key_file).content(kind, name, left[hosts[0]].text)
             verb = "delete" if content is None else "set" if "update" in kind.writes else "create"
             wanted = {} if content is None else content.values

@@ -6,7 +6,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -33,8 +33,6 @@ from lockstep.worker.operation.names import alike, counted, named, new_id, subje
 from lockstep.worker.operation.waves import Pace, Rollout
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from lockstep.producer.client.client import ClusterClient
     from lockstep.producer.operators.batch import Wish, WishResult
     from lockstep.producer.operators.plan import HostPlan, Plan
