@@ -13,7 +13,7 @@ from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, Flaw, Shown, Sight, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Silence, spared_text
-from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
+from lockstep.worker.operation.model import GroupId, HostName
 from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.process.forks import renew_in_children
 from lockstep.worker.settings.environment import version_of
@@ -37,17 +37,19 @@ class WrappedHost:
         return self.host.fingerprint
 
     def look_at_group(self, group: GroupId) -> LookAnswer:
-        return self._read(lambda: self.host.look_at_group(group))
-
-    def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
-        return self._write(
-            lambda: self.host.write(action, group, attempt, send_before, body), Effect.NOT_APPLIED
+        return self._look(
+            lambda: self.host.look_at_group(group),
+            lambda why: LookAnswer(LookVerdict.NO_INFORMATION, why, flaw=Flaw.SILENT),
         )
 
+    def write(self, *asked: Any) -> WriteAnswer:
+        return self._write(lambda: self.host.write(*asked), Effect.NOT_APPLIED)
+
     def look_at_thing(self, *asked: Any) -> Shown:
-        return self._read(lambda: self.host.look_at_thing(*asked))
+        return self._look(
+            lambda: self.host.look_at_thing(*asked),
+            lambda why: Shown(Sight.NOTHING, text=why, flaw=Flaw.SILENT),
+        )
 
     def send(self, *asked: Any) -> WriteAnswer:
         return self._write(lambda: self.host.send(*asked), Effect.NOT_SENT)
@@ -55,7 +57,7 @@ class WrappedHost:
     def unwell(self, path: str) -> str | None:
         return self.host.unwell(path)
 
-    def _read(self, ask: Callable[[], A]) -> A:
+    def _look(self, ask: Callable[[], A], miss: Callable[[str], A]) -> A:
         return ask()
 
     def _write(self, ask: Callable[[], WriteAnswer], nothing: Effect) -> WriteAnswer:
@@ -73,7 +75,7 @@ class TokenHost(WrappedHost):
 
     token_file: str
 
-    def _read(self, ask: Callable[[], A]) -> A:
+    def _look(self, ask: Callable[[], A], miss: Callable[[str], A]) -> A:
         before = version_of(self.token_file)
         said = ask()
         return ask() if said.unauthorized and version_of(self.token_file) != before else said
@@ -246,19 +248,7 @@ class BreakerHost(WrappedHost):
     name: HostName
     breaker: Breaker
 
-    def look_at_group(self, group: GroupId) -> LookAnswer:
-        return self._ask(
-            lambda: self.host.look_at_group(group),
-            lambda why: LookAnswer(LookVerdict.NO_INFORMATION, why, flaw=Flaw.SILENT),
-        )
-
-    def look_at_thing(self, *asked: Any) -> Shown:
-        return self._ask(
-            lambda: self.host.look_at_thing(*asked),
-            lambda why: Shown(Sight.NOTHING, text=why, flaw=Flaw.SILENT),
-        )
-
-    def _ask(self, ask: Callable[[], A], miss: Callable[[str], A]) -> A:
+    def _look(self, ask: Callable[[], A], miss: Callable[[str], A]) -> A:
         try:
             refusal = self.breaker.refusal(self.name, self.fingerprint)
             if refusal is not None:

@@ -85,7 +85,6 @@ def watch_child(quiet: float, *tell: Callable[[str], None]) -> None:
     threading.Thread(target=run, name="stalls", daemon=True).start()
 
 
-GiveUp = Callable[..., None]
 STUCK = 60.0
 """Seconds for which the loop that takes messages may stand still, unless Redis is waited for: a frozen one
 takes 5 s for each call, and the loop may have many to make, or wait for a thread that makes them."""
@@ -119,18 +118,20 @@ class Heartbeat:
         self,
         signs: HealthFiles,
         quiet: float = math.inf,
-        give_up: GiveUp = give_up,
+        give_up: Callable[..., None] = give_up,
+        tell: Callable[[str], None] | None = None,
         loop: str = "the loop that takes messages",
         stuck: float = STUCK,
     ) -> None:
         """Prepare the directory; signs that an earlier worker left are removed.
 
         No work that goes on may get no further for `quiet` seconds, and no end may take longer; `loop`
-        has to come round within `stuck`. `give_up` is told why the worker stands still, and whom to tell.
+        has to come round within `stuck`. `give_up` is told why the worker stands still, and whom to tell:
+        `tell` too, which hears it once more when the next worker is ready, for it may not have been told.
         """
         self._signs = signs
         self._quiet = quiet
-        self._give_up = give_up
+        self._give_up, self._tell = give_up, [tell] if tell else []
         self._loop = loop
         self._stuck = stuck
         self._looped: float | None = None
@@ -172,7 +173,7 @@ class Heartbeat:
         if trouble is None:
             self._signs.beat()
             return True
-        self._give_up(trouble, self._signs.beat)
+        self._give_up(trouble, self._signs.beat, *self._tell)
         return False
 
     def start(self) -> None:
@@ -181,6 +182,11 @@ class Heartbeat:
 
     def ready(self, **_: Any) -> None:
         self._signs.is_ready()
+        for tell in self._tell if self.before else ():
+            try:
+                tell(self.before)
+            except Exception as error:  # noqa: BLE001 - it works all the same
+                log.warning("why the one before ended itself could not be told: %s", error)
 
     def stopping(self, **_: Any) -> None:
         """Show that it takes no more; it still beats, for it ends what it does."""
@@ -214,27 +220,14 @@ class Heartbeat:
                 return
 
 
-def _begun(heart: Heartbeat, tell: Callable[[str], None]) -> None:
-    heart.ready()
-    if heart.before:  # what it stood still for may be what it could not be told to
-        try:
-            tell(heart.before)
-        except Exception as error:  # noqa: BLE001 - it works all the same
-            log.warning("why the one before ended itself could not be told: %s", error)
-
-
 def install_beat(scheduler: Any, directory: str, stuck: float, tell: Callable[[str], None]) -> Heartbeat:
     """Give beat a heart; it stands still if its schedule gets no further for `stuck` seconds."""
-    heart = Heartbeat(
-        HealthFiles(directory, "beat"),
-        give_up=lambda trouble, *others: give_up(trouble, *others, tell),
-        loop="the loop that sends the sweep",
-        stuck=stuck,
-    )
+    loop = "the loop that sends the sweep"
+    heart = Heartbeat(HealthFiles(directory, "beat"), math.inf, give_up, tell, loop, stuck)
 
     def come_round() -> None:
         try:
-            _begun(heart, tell)
+            heart.ready()
         except OSError as error:  # a full disk: the next turn may succeed
             log.warning("beat cannot show that it is ready: %s", error.strerror)
         else:
@@ -249,7 +242,7 @@ def install_beat(scheduler: Any, directory: str, stuck: float, tell: Callable[[s
 
 def install(app: Celery, directory: str, quiet: float, tell: Callable[[str], None]) -> Heartbeat:
     """Give the worker that is about to be built from `app` a heart; `tell` hears why it stands still."""
-    heart = Heartbeat(HealthFiles(directory), quiet, lambda trouble, *others: give_up(trouble, *others, tell))
+    heart = Heartbeat(HealthFiles(directory), quiet, give_up, tell)
 
     class Loop(bootsteps.StartStopStep):
         """Tells the heart whether the loop goes round."""
@@ -276,7 +269,7 @@ def install(app: Celery, directory: str, quiet: float, tell: Callable[[str], Non
 
     app.steps["consumer"].add(Loop)
     app.steps["worker"].add(End)
-    worker_ready.connect(lambda **_: _begun(heart, tell), weak=False)
+    worker_ready.connect(heart.ready, weak=False)
     worker_shutting_down.connect(heart.stopping, weak=False)
     worker_shutdown.connect(heart.end, weak=False)
     heart.start()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import resource
+from collections.abc import Callable
 from socket import gethostname
 from typing import Any, cast
 
@@ -33,7 +34,7 @@ from lockstep.worker.process.secrets import mask_logs
 from lockstep.worker.record.causes import cause_of
 from lockstep.worker.record.link import Link
 from lockstep.worker.record.queries import WriteLimits
-from lockstep.worker.settings import load_settings
+from lockstep.worker.settings import Settings, load_settings
 from lockstep.worker.tasks import tasks
 from lockstep.worker.tasks.figures import FiguresReader
 from lockstep.worker.tasks.runtime import runtime_of
@@ -51,12 +52,8 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
     broker.install(settings.broker)
     for theirs in ("kombu.connection", "py.warnings"):
         logging.getLogger(theirs).addFilter(logs.tells_something)
-
-    def tell(why: str) -> None:
-        Link(impatient(settings, 1.0)).stalls.note(sender, why)
-
-    # After this time its messages are another worker's in any case.
-    quiet = settings.visibility_timeout
+    tell = _stall_of(sender, settings)
+    quiet = settings.visibility_timeout  # after which its messages are another worker's in any case
     try:
         heartbeat.install(app, settings.heartbeat_dir, quiet, tell)
         load_inventory(settings)  # without it each step fails, and each sweep
@@ -76,6 +73,11 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
         # By us alone: Celery's own ways there are replaced.
         task_rejected.connect(lambda **_: metrics.count("messages_dropped"), weak=False)
         worker_shutdown.connect(lambda **_: stop(), weak=False)
+
+
+def _stall_of(process: str, settings: Settings) -> Callable[[str], None]:
+    """Return what keeps in the record why a process stands still."""
+    return lambda why: Link(impatient(settings, 1.0)).stalls.note(process, why)
 
 
 @celeryd_after_setup.connect
@@ -130,14 +132,9 @@ def _begin_beat(sender: Any, **_: Any) -> None:
     app, name = cast(Lockstep, sender.app), f"beat@{gethostname()}"
     settings = app.settings
     app.conf.task_send_sent_event = False
-
-    def tell(why: str) -> None:
-        Link(impatient(settings, 1.0)).stalls.note(name, why)
-
+    stuck, tell = BEAT_STUCK + settings.sweep_every, _stall_of(name, settings)
     try:
-        heartbeat.install_beat(
-            sender.scheduler, settings.heartbeat_dir, BEAT_STUCK + settings.sweep_every, tell
-        )
+        heartbeat.install_beat(sender.scheduler, settings.heartbeat_dir, stuck, tell)
     except (InvalidInput, OSError) as error:
         raise SystemExit(f"error: {error}") from None
     Link(settings).clocks.tell_for_ever(name)

@@ -160,11 +160,9 @@ class WatchedHost(WrappedHost):
         log.debug("look: %s", answer.text)
         return answer
 
-    def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
-    ) -> WriteAnswer:
+    def write(self, action: Action, group: GroupId, attempt: AttemptId, *asked: Any) -> WriteAnswer:
         with log_ids(attempt=attempt):
-            return _written(action, lambda: self.host.write(action, group, attempt, send_before, body))
+            return _written(action, lambda: self.host.write(action, group, attempt, *asked))
 
     def look_at_thing(self, *asked: Any) -> Shown:
         return _timed("look", lambda: self.host.look_at_thing(*asked), lambda shown: shown.sight)
