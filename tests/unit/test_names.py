@@ -16,7 +16,7 @@ PUBLIC = {"HostStanding"}
 """Programs import it from `lockstep`."""
 PLAIN = {"AlreadyRunning", "RunningStack"}
 """Say how a stack is, and not what is done."""
-OF_KOMBU = {"QoS", "Transport", "SentinelTransport"}
+OF_KOMBU = {"QoS", "Transport"}
 """kombu looks for these in the module that it is told: one has its own transport below, the other ours."""
 
 

@@ -37,7 +37,7 @@ backends: Any = untyped_backends
 events: Any = untyped_events
 dispatcher: Any = untyped_dispatcher
 REDIS, SENTINEL = "lockstep-redis", "lockstep-sentinel"
-"""What kombu knows our transports by; an application around a client of ours keeps those of its own."""
+"""What kombu knows our transport by; an application around a client of ours keeps those of its own."""
 logger = get_logger(__name__)
 POISON = (TypeError, ValueError, LookupError, AttributeError, OverflowError, RecursionError)
 """What kombu and Celery raise for what nothing of ours has sent."""
@@ -119,8 +119,10 @@ class QoS(redis.QoS):  # type: ignore[misc]
         self._remove_from_indices(tag).execute()
 
 
-class BaseChannel(redis.Channel):  # type: ignore[misc]
-    """Keeps no tables of bindings, and drops what is no JSON.
+class Channel(redis.SentinelChannel):  # type: ignore[misc]
+    """A channel to a server that is named, or to the one that Sentinels name.
+
+    Keeps no tables of bindings, and drops what is no JSON.
 
     Nothing is sent through one here, and anybody who may write to them could divert messages.
     What killed processes, or older versions, left in a table of those who hear what is published to all goes
@@ -128,6 +130,10 @@ class BaseChannel(redis.Channel):  # type: ignore[misc]
     """
 
     QoS = QoS
+    master_name: str | None = None
+    """Of the primary that Sentinels watch over, from the options; None for a server that is named."""
+    connection_class = property(lambda self: FoundPrimary if self.master_name else Primary)
+    connection_class_ssl = property(lambda self: FoundTlsPrimary if self.master_name else TlsPrimary)
 
     gone = property(lambda self: self.connection is None or self.connection.client is None)
     """Whether it was closed, or all of its connection: there is nothing to reach Redis with."""
@@ -138,8 +144,9 @@ class BaseChannel(redis.Channel):  # type: ignore[misc]
         return made
 
     def _get_pool(self, asynchronous: bool = False) -> Any:
+        kind = redis.SentinelChannel if self.master_name else redis.Channel
         # An event loop is not to wait: its connection is tried again.
-        return bounded(super()._get_pool(asynchronous), 0.0 if asynchronous else LONGEST_WAIT)
+        return bounded(kind._get_pool(self, asynchronous), 0.0 if asynchronous else LONGEST_WAIT)
 
     def close(self) -> None:
         """Close, even if Redis is gone: kombu would raise first, and closed again Celery would end."""
@@ -196,22 +203,8 @@ class BaseChannel(redis.Channel):  # type: ignore[misc]
         """Keep nothing alive that is not there."""
 
 
-class Channel(BaseChannel):
-    """A channel to a server that is named."""
-
-    connection_class: type = Primary
-    connection_class_ssl: type = TlsPrimary
-
-
-class SentinelChannel(BaseChannel, redis.SentinelChannel):  # type: ignore[misc]
-    """A channel to the server that Sentinels name."""
-
-    connection_class: type = FoundPrimary
-    connection_class_ssl: type = FoundTlsPrimary
-
-
 class Transport(redis.Transport):  # type: ignore[misc]
-    """kombu's transport with these channels, which delivers what is a message."""
+    """kombu's transport with this channel, which delivers what is a message."""
 
     Channel = Channel
     length: int | None = None
@@ -224,15 +217,9 @@ class Transport(redis.Transport):  # type: ignore[misc]
             dropped("no message", self.length)
 
 
-class SentinelTransport(Transport, redis.SentinelTransport):  # type: ignore[misc]
-    """The same with Sentinels."""
-
-    Channel = SentinelChannel
-
-
 def register(module: str) -> None:
-    """Tell kombu which module has the transports that it knows by our names."""
-    TRANSPORT_ALIASES.update({REDIS: f"{module}:Transport", SENTINEL: f"{module}:SentinelTransport"})
+    """Tell kombu which module has the transport that it knows by our names."""
+    TRANSPORT_ALIASES.update(dict.fromkeys((REDIS, SENTINEL), f"{module}:Transport"))
 
 
 register(__name__)

@@ -187,13 +187,6 @@ class BatchChannel(links.Channel):
             logger.critical("Couldn't ack, reason: %s", error)
 
 
-class SentinelBatchChannel(BatchChannel, links.SentinelChannel):
-    """The same with Sentinels."""
-
-    connection_class: type = links.SentinelChannel.connection_class  # not those of `BatchChannel`'s own base
-    connection_class_ssl: type = links.SentinelChannel.connection_class_ssl
-
-
 class Poller(redis.MultiChannelPoller):  # type: ignore[misc]
     """Has every channel say what was acknowledged before the event loop waits again."""
 
@@ -244,9 +237,3 @@ class Transport(links.Transport):
             dropped("no JSON", self.length)
         else:
             self._deliver(message, self.delivering)
-
-
-class SentinelTransport(Transport, links.SentinelTransport):
-    """The same with Sentinels."""
-
-    Channel = SentinelBatchChannel
