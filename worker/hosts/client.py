@@ -134,8 +134,6 @@ _SUSPENSION_COUNTS = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
 class SystemClock:
-    """The Clock of real workers."""
-
     def elapsed(self) -> float:
         return time.clock_gettime(_SUSPENSION_COUNTS)
 
@@ -159,8 +157,6 @@ def never() -> bool:
 
 @dataclass(frozen=True, slots=True)
 class HostClient:
-    """The HostApi of one host."""
-
     host: Host
     settings: Settings
     carry: Carry
@@ -172,7 +168,6 @@ class HostClient:
         return self.host.fingerprint
 
     def look_at_group(self, group: GroupId) -> LookAnswer:
-        """GET the group. Raises StopOrdered if the worker is being stopped before it is answered."""
         said = self.ask(HttpRequest("GET", f"/v1/group/{group}/"))
         return _marked(classify_look(group, said), said)
 
@@ -203,7 +198,6 @@ class HostClient:
         send_before: float,
         hidden: Iterable[str] = (),
     ) -> WriteAnswer:
-        """Send a write, unless `send_before` has passed when bytes would leave; `hidden`: see `Kind.said`."""
         said = self._send(request, attempt, send_before)
         return _marked(kind.said(verb, thing, said, hidden), said)
 

@@ -138,7 +138,6 @@ class Transfer:
         return None
 
     def finish(self, said: Reply | NoReply) -> None:
-        """Tell who waits."""
         self.carried = _carried(self.curl) if self._measured else None
         self.curl.close()
         self.said.bring(said)

@@ -137,8 +137,6 @@ class _Bounded(TreeInterpreter):
 
 
 class Expression:
-    """A checked expression."""
-
     __slots__ = ("text", "tree")
 
     def __init__(self, text: str) -> None:

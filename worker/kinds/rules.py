@@ -33,8 +33,6 @@ _UNRESERVED = re.compile(r"%(?:2D|2E|5F|7E|3[0-9]|[46][1-9A-F]|[57][0-9A])")
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong with a file."""
-
     line: int
     place: str
     """Keys, with dots between."""

@@ -24,8 +24,6 @@ USUAL = "error.message || errors[0].message || message || detail || error || rea
 
 
 class LookVerb:
-    """The look of a kind."""
-
     def __init__(self, kind: KindFile) -> None:
         look = self._file = kind.look
         self._answers = {Sight.BUSY: look.busy, Sight.CONTENT: look.present, Sight.ABSENT: look.absent}
@@ -39,7 +37,6 @@ class LookVerb:
         return HttpRequest("GET", path_of(self._file.witness.removeprefix("GET "), thing, None))
 
     def shown(self, thing: Id, answer: Reply | NoReply, witness: Reply | NoReply | None) -> Shown:
-        """Tell what an answer to a look shows."""
         if isinstance(answer, NoReply):
             flaw = Flaw.UNREADABLE if answer.trouble is Trouble.UNREADABLE else Flaw.SILENT
             return _nothing(answer.text, flaw)
@@ -128,8 +125,6 @@ def _witnessed(found: Shown, witness: Reply | NoReply | None) -> Shown:
 
 
 class WriteVerb:
-    """One of the writes of a kind."""
-
     def __init__(self, kind: KindFile, file: WriteFile) -> None:
         self.file, self._kind = file, kind
         self._answers: dict[str, list[AnswerFile]] = {key: getattr(file, key) or [] for key in CLASSES}

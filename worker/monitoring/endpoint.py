@@ -194,8 +194,6 @@ class Metrics:
 
 
 class RecordCollector:
-    """Collects what the record holds at the moment of a look."""
-
     def __init__(self, read: Callable[[], Figures]) -> None:
         self._read = read
 

@@ -188,7 +188,6 @@ def __getattr__(name: str) -> Any:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run Flower until it is stopped."""
     from celery.__main__ import main as celery
 
     if lacks := complaint("flower", "Flower"):

@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 
 
 def frames() -> dict[int, FrameType]:
-    """Return where every thread is, by its ident."""
     gc.disable()  # CPython 3.11 may stand still for ever if it collects garbage in the midst of it
     try:
         return sys._current_frames()
@@ -177,7 +176,6 @@ class Heartbeat:
         return False
 
     def start(self) -> None:
-        """Beat until the process ends."""
         self._beats.start()
 
     def ready(self, **_: Any) -> None:
@@ -193,7 +191,6 @@ class Heartbeat:
         Path(self._signs.ready).unlink(missing_ok=True)
 
     def end(self, **_: Any) -> None:
-        """Leave nothing behind."""
         self._stopped.set()
         if self._beats.is_alive():
             self._beats.join(EVERY)  # a beat under way would bring the file back
@@ -245,8 +242,6 @@ def install(app: Celery, directory: str, quiet: float, tell: Callable[[str], Non
     heart = Heartbeat(HealthFiles(directory), quiet, give_up, tell)
 
     class Loop(bootsteps.StartStopStep):
-        """Tells the heart whether the loop goes round."""
-
         requires = ("celery.worker.consumer:Tasks",)
 
         _timer: Any = None
@@ -262,8 +257,6 @@ def install(app: Celery, directory: str, quiet: float, tell: Callable[[str], Non
             heart.not_looping()
 
     class End(bootsteps.StartStopStep):
-        """Tells the heart that the worker ends."""
-
         def close(self, parent: Any) -> None:
             heart.ending()
 

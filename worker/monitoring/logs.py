@@ -179,7 +179,6 @@ def tells_something(record: logging.LogRecord) -> bool:
 
 
 def as_json(logger: logging.Logger) -> None:
-    """Let every handler of a logger write JSON."""
     formatter = ProcessorFormatter(
         foreign_pre_chain=[
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -223,7 +222,6 @@ class IdFormatter(logging.Formatter):
 
 
 def bind_ids(logger: object, method: str, line: Line) -> Line:
-    """Add what was said to be worked on."""
     return {**current_ids.get(), **line}
 
 

@@ -40,7 +40,6 @@ class HealthFiles:
         _write(self.live, trouble)
 
     def is_ready(self) -> None:
-        """Show that it takes tasks."""
         _write(self.ready, "")
 
     def left(self) -> str:
@@ -51,7 +50,6 @@ class HealthFiles:
             return ""
 
     def remove(self) -> None:
-        """Leave nothing behind."""
         for path in (self.live, self.ready, _fresh(self.live), _fresh(self.ready)):
             try:
                 os.unlink(path)  # noqa: PTH108

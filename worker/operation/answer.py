@@ -26,8 +26,6 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """What is to be sent to a host."""
-
     method: str
     path: str
     """Below the host's URL: absolute, percent-encoded, with the query, in ASCII, as it leaves."""
@@ -61,7 +59,6 @@ class NoReply:
 
     @property
     def text(self) -> str:
-        """Both, for people."""
         return f"{self.trouble}: {self.detail}"
 
 

@@ -34,8 +34,6 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """One host that differs."""
-
     group: GroupId
     host: HostName
     end: End

@@ -63,7 +63,6 @@ class WriteLimit:
         return WriteLimit(self.at_once or default.at_once, self.a_second or default.a_second)
 
     def kept(self) -> str:
-        """Return it as the record keeps it."""
         return f"{self.at_once or '-'} {f'{self.a_second:g}' if self.a_second else '-'}"
 
 
@@ -163,7 +162,6 @@ class Silence:
 
 
 def spared_text(left: float, failures: int, why: str) -> str:
-    """Say for how many seconds more a host is spared, and why."""
     lasts = f"for {max(1, left):.0f} s" if left > 0 else "until one look has found out whether it answers"
     return f"spared {lasts}: {failures} looks in a row failed ({why})"
 

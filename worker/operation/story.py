@@ -245,7 +245,6 @@ def answered(operation: Status) -> bool:
 
 
 def result_of(operation: Status, steps: Iterable[Step]) -> Result:
-    """Put together what a caller is told."""
     return Result(
         operation_id=operation.id,
         group=operation.group,
@@ -258,7 +257,6 @@ def result_of(operation: Status, steps: Iterable[Step]) -> Result:
 
 
 def host_result(operation: Status, step: Step) -> HostResult:
-    """Put together what became of one host."""
     return HostResult(
         host=step.host,
         before=step.before.presence if step.before else None,

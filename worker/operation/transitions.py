@@ -41,8 +41,6 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a producer asks for."""
-
     id: OperationId
     group: GroupId
     action: Action

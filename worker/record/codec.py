@@ -51,7 +51,6 @@ class Fields:
 
     @classmethod
     def of(cls, text: str) -> Fields:
-        """Read an object in JSON."""
         try:
             kept = json.loads(text)
         except (ValueError, RecursionError):

@@ -25,8 +25,6 @@ REMEDIES = {
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """Something that cannot be read."""
-
     kind: str
     key: str
     field: str
@@ -36,13 +34,11 @@ class Damage:
 
     @property
     def text(self) -> str:
-        """One line for people."""
         where = "" if self.kind == "operation" else f" in {self.key}"
         return f"the {self.kind} {self.field}{where} cannot be read, and is left as it is: {self.why}"
 
     @property
     def remedy(self) -> str:
-        """What to do about it."""
         remedy = REMEDIES.get(self.kind, f"valkey-cli hdel {quote(self.key)} {quote(self.field)}")
         return remedy.format(field=self.field, group=self.key.rpartition(":")[2])
 

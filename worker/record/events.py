@@ -251,7 +251,6 @@ class AsyncEvents:
         self._subscribed = False
 
     async def subscribe(self) -> None:
-        """Make sure, where Redis allows it, that no event from now on is missed."""
         if self._subscribed and not getattr(self._pubsub.connection, "outdated", False):
             return
         await self._drop()
@@ -264,7 +263,6 @@ class AsyncEvents:
             await self._drop()
 
     async def wait(self, timeout: float, gather: float = COALESCE) -> bool:  # noqa: ASYNC109 - as above
-        """Return as `Events.wait` does."""
         ends = time.monotonic() + timeout
         while (left := ends - time.monotonic()) > 0:
             if not self._subscribed:

@@ -79,7 +79,6 @@ class Queries(StoreErrors):
         return self._operation_of(operation, self._read(operation, OPERATION))
 
     def with_steps(self, operation: OperationId) -> tuple[Status | None, tuple[Step, ...]]:
-        """Read an operation and its hosts."""
         kept = self._read(operation, [*OPERATION, *STEPS])
         found = self._operation_of(operation, kept[: len(OPERATION)])
         return found, self._steps_of(operation, kept[len(OPERATION) :])
@@ -246,8 +245,6 @@ LINES = ("", ALL_HOSTS)
 
 @dataclass(frozen=True, slots=True)
 class LimitLoad:
-    """How it stands with the limit of a host."""
-
     host: str
     """`*` for all together."""
     limit: str
@@ -273,7 +270,6 @@ class WriteLimits(StoreErrors):
         self._told: Mapping[str, WriteLimit] | None = None
 
     def loads(self) -> list[LimitLoad]:
-        """Read how it stands with every limit."""
         kept = cast(dict[str, str], self._client.hgetall(self._keys.limits))
         with self._client.pipeline(transaction=False) as pipe:
             for name, part in product(kept, ("places", "queue", "pace")):

@@ -54,8 +54,6 @@ class _Reports(StoreErrors):
 
 
 class Pauses(_Reports):
-    """The pauses of hosts."""
-
     name = "paused"
 
     def pause(self, host: HostName, by: str, why: str) -> Pause | None:
@@ -104,7 +102,6 @@ class Silences(_Reports):
     name = "spared"
 
     def spare(self, host: HostName, milliseconds: int, failures: int, why: str) -> None:
-        """Begin a silence, or lengthen the one there is."""
         now, kept = self._read(host)
         since = now
         for before in self._found(kept).values():
@@ -121,7 +118,6 @@ class Silences(_Reports):
         return self._lasting(*self._read(host)).get(host)
 
     def answered(self, host: HostName) -> None:
-        """End a host's silence."""
         self._client.hdel(self._key, host)
 
     def all(self) -> dict[HostName, tuple[Silence, int]]:
@@ -144,8 +140,6 @@ def _silence(host: str, text: str) -> Silence:
 
 @dataclass(frozen=True, slots=True)
 class HeldInventory:
-    """The inventory that a process has."""
-
     digest: str
     """Twelve characters, which differ where names or URLs of hosts do."""
     hosts: int
@@ -157,8 +151,6 @@ class HeldInventory:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a process said of itself."""
-
     at: int
     ahead: int
     """Milliseconds, as `at`."""
@@ -173,8 +165,6 @@ why its file as it is now was not taken ("" if it was); None if there is no inve
 
 
 class Clocks(_Reports):
-    """The reports of processes."""
-
     name = "clocks"
 
     def __init__(self, client: redis.Redis, keys: Keys) -> None:
@@ -211,7 +201,6 @@ class Clocks(_Reports):
         return {name: report.ahead for name, report in self._reports().items()}
 
     def inventories(self) -> dict[str, HeldInventory]:
-        """Return the inventory of each process that has one."""
         return {name: report.held for name, report in self._reports().items() if report.held is not None}
 
     def too_old(self) -> list[str]:
@@ -262,12 +251,9 @@ class Stall:
 
 
 class Stalls(_Reports):
-    """The stalls of workers."""
-
     name = "stalled"
 
     def note(self, worker: str, why: str) -> None:
-        """Keep that a worker stands still at this moment."""
         at = millis(self._client.time())
         with self._client.pipeline(transaction=False) as pipe:
             pipe.hset(self._key, worker, json.dumps({"at": at, "why": why}))

@@ -74,7 +74,6 @@ class Batch:
         self._sender: threading.Thread | None = None
 
     def __del__(self) -> None:
-        """End the thread."""
         self._calls.put(None)
 
     def run(self, kind: CallKind, arguments: Arguments) -> object:
@@ -227,8 +226,6 @@ class Scripts(StoreErrors):
 
 
 class _Wire:
-    """Sends calls to Redis."""
-
     def __init__(
         self, client: redis.Redis, keys: Keys, replicas: Replicas, called: SimpleQueue[OperationId]
     ) -> None:

@@ -52,7 +52,6 @@ class Address:
 
     @property
     def tls(self) -> bool:
-        """Whether TLS is spoken."""
         return self.scheme in ("rediss", "sentinels")
 
     @property

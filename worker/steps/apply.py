@@ -80,8 +80,6 @@ def no_kind(asked: ThingRequest) -> Kind:
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    """What the steps work with."""
-
     store: Transitions
     host: Callable[[HostName], HostApi | None]
     clock: Clock
@@ -174,8 +172,6 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class ForwardTry(Try):
-    """One run of a forward step."""
-
     action: Action
     started: float
     """By the clock's `elapsed`."""

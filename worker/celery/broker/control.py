@@ -110,26 +110,19 @@ class Mailbox(pidbox.Mailbox):  # type: ignore[misc]
     node_cls = ControlNode
 
     def get_reply_queue(self) -> Queue:
-        """Return the queue of this process's replies."""
         name = f"{self.oid}.{self.reply_exchange.name}"
         return Queue(name, exchange=Exchange(""), routing_key=name, durable=False, auto_delete=True)
 
 
 class Control(celery.Control):  # type: ignore[misc]
-    """What `app.control` is."""
-
     Mailbox = Mailbox
 
 
 class PersistentConnection(Connection):
-    """A connection that comes back soon."""
-
     def ensure_connection(self, *args: Any, **options: Any) -> Any:
         """Connect, trying again every few seconds: kombu's waits grow to half a minute."""
         return super().ensure_connection(*args, **{"interval_max": LONGEST_WAIT, **options})
 
 
 class Amqp(amqp.AMQP):  # type: ignore[misc]
-    """Celery's way to its connections."""
-
     Connection = PersistentConnection

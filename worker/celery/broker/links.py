@@ -115,7 +115,6 @@ class QoS(redis.QoS):  # type: ignore[misc]
             self.forget(tag)
 
     def forget(self, tag: str) -> None:
-        """Remove what was noted of a message that is dropped."""
         self._remove_from_indices(tag).execute()
 
 
@@ -256,8 +255,6 @@ class Backend(backends.RedisBackend):  # type: ignore[misc]
 
 
 class SentinelBackend(Backend, backends.SentinelBackend):  # type: ignore[misc]
-    """The same with Sentinels."""
-
     kinds = (FoundPrimary, FoundTlsPrimary)
 
 
@@ -282,6 +279,4 @@ class Dispatcher(dispatcher.EventDispatcher):  # type: ignore[misc]
 
 
 class CeleryEvents(events.Events):  # type: ignore[misc]
-    """What `app.events` is."""
-
     dispatcher_cls = "lockstep.worker.celery.broker.links:Dispatcher"

@@ -64,7 +64,6 @@ class QoS(links.QoS):
             self.send_acknowledged()
 
     def send_acknowledged(self) -> None:
-        """Remove from Redis what has been acknowledged."""
         tags = []
         with contextlib.suppress(IndexError):
             while True:
@@ -220,7 +219,6 @@ class Transport(links.Transport):
         self.cycle = Poller()
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
-        """Read from Redis whenever the loop finds that there is something to read."""
         super().register_with_event_loop(connection, loop)
         self.cycle.turn_with(loop)
 
