@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 
 import pytest
+from celery.backends import redis as backends
 from celery.signals import celeryd_after_setup
 from kombu.transport import TRANSPORT_ALIASES
 
@@ -44,5 +45,5 @@ def test_the_transport_steps_aside_and_says_so_once(
 
 
 def test_celery_still_says_what_is_changed_of_its_script() -> None:
-    assert links.backends.CHORD_PART_RETURN_LUA.count(links.EXPIRES) == 1
+    assert backends.CHORD_PART_RETURN_LUA.count(links.EXPIRES) == 1
     assert links.EXPIRES not in links.PART

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from celery.bootsteps import CLOSE, RUN  # type: ignore[attr-defined]
+from celery.worker import consumer
 
 from lockstep.worker.celery.broker import pools
 from lockstep.worker.tasks import received
@@ -79,7 +80,7 @@ def test_what_is_left_is_sent_before_the_dispatcher_is_closed(monkeypatch: pytes
 
 def test_what_is_left_outlives_a_lost_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     rig = Rig(monkeypatch, RUN)
-    monkeypatch.setattr(received.celery.Consumer, "on_close", lambda _: rig._end(None))
+    monkeypatch.setattr(consumer.Consumer, "on_close", lambda _: rig._end(None))
     rig.consumer.on_close()
     assert (rig.flushed, rig.ended) == (1, True)
 

@@ -10,6 +10,7 @@ import pytest
 from billiard.einfo import ExceptionWithTraceback  # type: ignore[attr-defined]
 from celery import signals
 from celery.exceptions import InvalidTaskError
+from celery.worker import consumer
 from celery.worker.state import active_requests
 from kombu.exceptions import LimitExceeded, OperationalError
 from kombu.transport import virtual
@@ -80,7 +81,7 @@ def test_what_celery_cannot_take_is_dropped_and_a_lost_connection_is_not(
     def handle(_: object) -> None:
         raise raised.pop(0)
 
-    monkeypatch.setattr(receiving.celery.Consumer, "create_task_handler", lambda *_: handle)
+    monkeypatch.setattr(consumer.Consumer, "create_task_handler", lambda *_: handle)
     take, message = taking.create_task_handler(), Message()
     take(message)
     assert caplog.messages == ["A message of 70 bytes was dropped: RecursionError."]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from celery import Celery, Task
-from celery import concurrency as untyped
+from celery import concurrency as pools
 from celery.loaders.app import AppLoader
 from kombu import Exchange, Queue
 from kombu.utils.imports import symbol_by_name
@@ -24,7 +24,6 @@ from lockstep.worker.process.secrets import print_masked
 from lockstep.worker.settings import Settings, load_settings
 
 logger = logging.getLogger(__name__)
-pools: Any = untyped
 PUBLISHING = 20
 """Connections for those who publish. Flower asks workers nine things at once, and each question holds one
 connection while it waits for a second: with fewer than ten, all would wait for each other for ever."""

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 from billiard.einfo import ExceptionInfo, ExceptionWithTraceback  # type: ignore[attr-defined]
 from celery.bootsteps import RUN  # type: ignore[attr-defined]
-from celery.concurrency import thread as untyped_pools
+from celery.concurrency import thread as pools
 from celery.exceptions import Ignore, InvalidTaskError
 from celery.utils.log import get_logger
-from celery.worker import consumer as untyped
+from celery.worker import consumer as celery
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
@@ -47,12 +47,10 @@ LONGEST_TEXT = 10_000
 EVENTS_WITHIN = 0.1
 """Seconds for which events of tasks are gathered. Celery sends them with every turn of its event loop, which
 waits for Redis each time: in per-host tasks, 40 % of the loop's time."""
-celery: Any = untyped
-pools: Any = untyped_pools
 logger = get_logger(__name__)  # a request is judged outside of its task
 
 
-class Consumer(celery.Consumer):  # type: ignore[misc]
+class Consumer(celery.Consumer):
     """Gathers events for a moment; whatever is left is sent when the worker stops.
 
     A message that can be no task's is dropped. Celery would end for many, and so would each worker after it.
@@ -127,7 +125,7 @@ class MessageLeft(Ignore):
     to = "another worker"
 
 
-class Threads(pools.TaskPool):  # type: ignore[misc]
+class Threads(pools.TaskPool):
     """Celery's pool of threads, which tells what Celery itself raised around a task.
 
     Celery's own drops that (a file that cannot be opened is enough), and nobody decides about the message. It

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from celery.bootsteps import RUN  # type: ignore[attr-defined]
+from kombu.transport import redis
 
 from lockstep.worker.celery.broker import transport
 from lockstep.worker.monitoring import heartbeat
@@ -101,7 +102,7 @@ def test_every_acknowledged_message_is_so_in_redis_even_if_the_connection_is_clo
         channel.closed = True
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transport.redis.Channel, "close", close)
+        patch.setattr(redis.Channel, "close", close)
         explore(scenario, [transport])
 
 

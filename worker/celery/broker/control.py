@@ -9,18 +9,14 @@ import logging
 import uuid
 from typing import Any
 
-from celery.app import amqp as untyped_amqp
-from celery.app import control as untyped_app
-from kombu import Connection, Exchange, Queue
-from kombu import pidbox as untyped
+from celery.app import amqp
+from celery.app import control as celery
+from kombu import Connection, Exchange, Queue, pidbox
 
 from lockstep.worker.celery.broker.links import POISON, dropped
 from lockstep.worker.process.secrets import masked
 
 log = logging.getLogger(__name__)
-celery: Any = untyped_app
-amqp: Any = untyped_amqp
-pidbox: Any = untyped
 LOOKS = frozenset(
     {
         *("ping", "active_queues", "stats", "registered", "conf"),
@@ -42,7 +38,7 @@ def shown(method: object) -> str:
     return ascii(method)[:60]
 
 
-class ControlNode(pidbox.Node):  # type: ignore[misc]
+class ControlNode(pidbox.Node):
     """A worker's end of remote control."""
 
     def handle_message(self, body: Any, message: Any = None) -> Any:
@@ -104,7 +100,7 @@ class ControlNode(pidbox.Node):  # type: ignore[misc]
         return False
 
 
-class Mailbox(pidbox.Mailbox):  # type: ignore[misc]
+class Mailbox(pidbox.Mailbox):
     """Remote control in which replies are bound to nothing: their list is named after who asked."""
 
     node_cls = ControlNode
@@ -114,7 +110,7 @@ class Mailbox(pidbox.Mailbox):  # type: ignore[misc]
         return Queue(name, exchange=Exchange(""), routing_key=name, durable=False, auto_delete=True)
 
 
-class Control(celery.Control):  # type: ignore[misc]
+class Control(celery.Control):
     Mailbox = Mailbox
 
 
@@ -124,5 +120,5 @@ class PersistentConnection(Connection):
         return super().ensure_connection(*args, **{"interval_max": LONGEST_WAIT, **options})
 
 
-class Amqp(amqp.AMQP):  # type: ignore[misc]
+class Amqp(amqp.AMQP):
     Connection = PersistentConnection

@@ -12,14 +12,13 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
-from celery.app import events as untyped_events
-from celery.backends import redis as untyped_backends
-from celery.events import dispatcher as untyped_dispatcher
+from celery.app import events
+from celery.backends import redis as backends
+from celery.events import dispatcher
 from celery.signals import task_rejected
 from kombu import Connection
 from kombu.log import get_logger
-from kombu.transport import TRANSPORT_ALIASES
-from kombu.transport import redis as untyped
+from kombu.transport import TRANSPORT_ALIASES, redis
 from kombu.utils.json import loads
 
 from lockstep.worker.connection.primary import (
@@ -32,10 +31,6 @@ from lockstep.worker.connection.primary import (
 )
 from lockstep.worker.process.secrets import masked
 
-redis: Any = untyped
-backends: Any = untyped_backends
-events: Any = untyped_events
-dispatcher: Any = untyped_dispatcher
 REDIS, SENTINEL = "lockstep-redis", "lockstep-sentinel"
 """What kombu knows our transport by; an application around a client of ours keeps those of its own."""
 logger = get_logger(__name__)
@@ -73,7 +68,7 @@ def dropped(why: str, length: int | None = None) -> None:
     task_rejected.send(sender=None, message=None, exc=None)
 
 
-class QoS(redis.QoS):  # type: ignore[misc]
+class QoS(redis.QoS):
     """What was delivered and is not acknowledged."""
 
     gives_back = False
@@ -118,7 +113,7 @@ class QoS(redis.QoS):  # type: ignore[misc]
         self._remove_from_indices(tag).execute()
 
 
-class Channel(redis.SentinelChannel):  # type: ignore[misc]
+class Channel(redis.SentinelChannel):
     """A channel to a server that is named, or to the one that Sentinels name.
 
     Keeps no tables of bindings, and drops what is no JSON.
@@ -202,7 +197,7 @@ class Channel(redis.SentinelChannel):  # type: ignore[misc]
         """Keep nothing alive that is not there."""
 
 
-class Transport(redis.Transport):  # type: ignore[misc]
+class Transport(redis.Transport):
     """kombu's transport with this channel, which delivers what is a message."""
 
     Channel = Channel
@@ -232,7 +227,7 @@ PART = backends.CHORD_PART_RETURN_LUA.replace(
 Where Celery says it in other words, all stays as it is."""
 
 
-class Backend(backends.RedisBackend):  # type: ignore[misc]
+class Backend(backends.RedisBackend):
     """Celery's results, and its counts of chords."""
 
     kinds: ClassVar[tuple[type, type]] = (Primary, TlsPrimary)
@@ -254,7 +249,7 @@ class Backend(backends.RedisBackend):  # type: ignore[misc]
         return bounded(super()._get_pool(**{**params, "connection_class": self.kinds[tls]}))
 
 
-class SentinelBackend(Backend, backends.SentinelBackend):  # type: ignore[misc]
+class SentinelBackend(Backend, backends.SentinelBackend):
     kinds = (FoundPrimary, FoundTlsPrimary)
 
 
@@ -262,7 +257,7 @@ TEXTS = ("args", "kwargs", "result", "exception", "traceback", "reason")
 """Fields of an event that are texts: a secret that got into one is masked."""
 
 
-class Dispatcher(dispatcher.EventDispatcher):  # type: ignore[misc]
+class Dispatcher(dispatcher.EventDispatcher):
     """Sends at once what a task's next try, which may be another worker's, must not overtake.
 
     Flower believes the last event: a late one would show an older try, or a task that still waits.
@@ -278,5 +273,5 @@ class Dispatcher(dispatcher.EventDispatcher):  # type: ignore[misc]
         return sent
 
 
-class CeleryEvents(events.Events):  # type: ignore[misc]
+class CeleryEvents(events.Events):
     dispatcher_cls = "lockstep.worker.celery.broker.links:Dispatcher"

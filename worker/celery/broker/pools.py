@@ -6,16 +6,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from celery import beat as untyped_beat
-from celery.concurrency import asynpool as untyped_asynpool
-from celery.concurrency import prefork as untyped_prefork
-
-asynpool: Any = untyped_asynpool
-prefork: Any = untyped_prefork
-beat: Any = untyped_beat
+from celery import beat
+from celery.concurrency import asynpool, prefork
 
 
-class Results(asynpool.ResultHandler):  # type: ignore[misc]
+class Results(asynpool.ResultHandler):
     """Goes on with a result that was half read when the connection to the broker was lost.
 
     Celery's event loop forgets that it began, and would take the rest for another result: the worker ends.
@@ -34,16 +29,16 @@ class Results(asynpool.ResultHandler):  # type: ignore[misc]
         return reading
 
 
-class Processes(prefork.TaskPool):  # type: ignore[misc]
+class Processes(prefork.TaskPool):
     """Celery's pool of processes, which reads their results to the end."""
 
     __module__ = prefork.__name__  # for the banner, as above
 
-    class Pool(asynpool.AsynPool):  # type: ignore[misc]
+    class Pool(asynpool.AsynPool):
         ResultHandler = Results
 
 
-class Scheduler(beat.Scheduler):  # type: ignore[misc]
+class Scheduler(beat.Scheduler):
     """Beat's schedule by this process's own monotonic clock: sends each task once per period, at once first.
 
     Celery's own goes by the wall clock, and keeps its times in a file: set back by ten minutes, it would send

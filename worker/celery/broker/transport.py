@@ -9,8 +9,7 @@ from importlib.resources import files
 from typing import Any
 
 from kombu.log import get_logger
-from kombu.transport import redis as untyped
-from kombu.transport import virtual
+from kombu.transport import redis, virtual
 from kombu.utils.encoding import bytes_to_str
 from kombu.utils.json import dumps, loads
 
@@ -18,7 +17,6 @@ from lockstep.worker.celery.broker import links
 from lockstep.worker.celery.broker.links import dropped
 
 logger = get_logger(__name__)
-redis: Any = untyped
 MOST = 64
 """Messages taken in one run of the script, so that Redis is not held up for long."""
 AWAY = 5.0
@@ -186,7 +184,7 @@ class BatchChannel(links.Channel):
             logger.critical("Couldn't ack, reason: %s", error)
 
 
-class Poller(redis.MultiChannelPoller):  # type: ignore[misc]
+class Poller(redis.MultiChannelPoller):
     """Has every channel say what was acknowledged before the event loop waits again."""
 
     turning = False
