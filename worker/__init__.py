@@ -16,7 +16,7 @@ The flow of an operation, with the record in the middle (see docs/protocol.md):
 The map, from what knows least to what knows most:
 
     process/         what a forked child makes anew, steps that share a thread, what must not be shown
-    operation/       pure: an operation and its hosts, answers and what they mean, errors, ports
+    operation/       pure: an operation, its hosts and its record, answers and what they mean, errors
     settings/        every LOCKSTEP_ variable, where Redis is, and the YAML that people write
     connection/      clients of Redis, on connections that follow its primary
     kinds/           how a thing is looked at, made, changed and removed: kind files

@@ -15,7 +15,7 @@ from lockstep.worker.operation.errors import GroupBusy, StoreUnavailable
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import GroupId, OperationId
 from lockstep.worker.operation.names import subject
-from lockstep.worker.operation.ports import Store
+from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.transitions import Accepted, Busy, Claim, Phase, Request
 from lockstep.worker.operation.waves import earliest_end, told_rollout
 from lockstep.worker.process.forks import leave_to_parent, renew_in_children

@@ -15,14 +15,13 @@ from operator import itemgetter
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, TypeVar
 
-from lockstep.worker.operation.answer import LookAnswer, LookVerdict
+from lockstep.worker.operation.answer import HostApi, LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Flaw, Shown, Sight
 from lockstep.worker.operation.drift import Drift
 from lockstep.worker.operation.errors import HostPaused, HostUnavailable, NotReady
 from lockstep.worker.operation.host import Host, Pause, Silence, refusal
 from lockstep.worker.operation.model import GroupId, HostName, Presence
 from lockstep.worker.operation.names import alike, named
-from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
 

@@ -12,9 +12,10 @@ import redis
 
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.hosts.client import SystemClock
+from lockstep.worker.operation.answer import HostApi
 from lockstep.worker.operation.host import Backoff, Limits, Pause, WriteLimit
 from lockstep.worker.operation.model import GroupId, HostName, Millis, OperationId
-from lockstep.worker.operation.ports import HostApi, Store
+from lockstep.worker.operation.store import Store
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.record.redis import RedisStore

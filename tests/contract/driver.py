@@ -18,7 +18,7 @@ from lockstep.worker.operation.model import (
     Status,
     Step,
 )
-from lockstep.worker.operation.ports import Store
+from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.transitions import Accepted, Busy, Forward, Miss, Progress, Request, Settled
 from tests.contract.bench import Bench, Counts
 

@@ -11,6 +11,7 @@ import pytest
 from lockstep.worker.kinds import asked_of
 from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.kinds.seal import SealKeys
+from lockstep.worker.operation.answer import HostApi
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import (
     Action,
@@ -24,7 +25,6 @@ from lockstep.worker.operation.model import (
     Status,
     Undo,
 )
-from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.thing import ThingRequest
 from lockstep.worker.operation.transitions import Request as Wanted
 from lockstep.worker.operation.waves import Rollout

@@ -8,11 +8,17 @@ from typing import TYPE_CHECKING
 
 import pycurl
 
-from lockstep.worker.operation.answer import LookAnswer, NoReply, Reply, classify_look, classify_write
+from lockstep.worker.operation.answer import (
+    LookAnswer,
+    NoReply,
+    Reply,
+    StopOrdered,
+    classify_look,
+    classify_write,
+)
 from lockstep.worker.operation.content import Effect, WriteAnswer
 from lockstep.worker.operation.host import ALL_HOSTS
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
-from lockstep.worker.operation.ports import StopOrdered
 from tests.groups_alone import GroupsAlone
 from tests.simulation import transport
 from tests.simulation.faults import GROUP, Fate, Row, T

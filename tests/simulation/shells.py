@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from lockstep.worker.operation.answer import StopOrdered
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import HostName
-from lockstep.worker.operation.ports import StopOrdered
 from lockstep.worker.steps.apply import StepResult, forward
 from lockstep.worker.steps.looks import gate
 from lockstep.worker.steps.rollback import rollback, settle

@@ -6,9 +6,9 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 
+from lockstep.worker.operation.answer import StopOrdered
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import HostName
-from lockstep.worker.operation.ports import StopOrdered
 from lockstep.worker.steps.apply import Next, StepResult
 from lockstep.worker.tasks.run import NOT_BEGUN, keep_longer_waits
 from tests.simulation.broker import Message

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import AttemptId, Decision, HostName, OperationId
-from lockstep.worker.operation.ports import Store
+from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.transitions import Forward, Phase
 from lockstep.worker.steps.apply import StepContext
 from tests.simulation.faults import PAST_VISIBILITY, Draw, Fate, Row

@@ -16,7 +16,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Undo,
 )
-from lockstep.worker.operation.ports import LONG_AGO
+from lockstep.worker.operation.store import LONG_AGO
 from lockstep.worker.operation.transitions import Claim, Forward, Phase, Progress, Refusal, Settled
 from tests.twin.limit import OVER, SEND
 from tests.twin.queries import MemoryQueries

@@ -8,9 +8,8 @@ from typing import Any
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import Carry, HostClient, SystemClock, never
 from lockstep.worker.operation.content import WriteAnswer
-from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.host import Clock, Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
-from lockstep.worker.operation.ports import Clock
 from lockstep.worker.settings import Settings
 
 URL = "http://node1:8080"

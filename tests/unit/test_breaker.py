@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 import pytest
 
 from lockstep.worker.hosts.wrappers import ALONE, Breaker, BreakerHost
-from lockstep.worker.operation.answer import LookAnswer, LookVerdict
+from lockstep.worker.operation.answer import LookAnswer, LookVerdict, StopOrdered
 from lockstep.worker.operation.content import Effect, Flaw, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Silence
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Millis, Presence, Seen
-from lockstep.worker.operation.ports import StopOrdered
 from tests.groups_alone import GroupsAlone
 from tests.unit.client import ATTEMPT, G
 

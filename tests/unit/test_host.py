@@ -13,10 +13,9 @@ import responses
 
 from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import Carry
-from lockstep.worker.operation.answer import LookVerdict
+from lockstep.worker.operation.answer import LookVerdict, StopOrdered
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Action, Presence, Seen
-from lockstep.worker.operation.ports import StopOrdered
 from tests.unit import client as carried
 from tests.unit.client import ATTEMPT, URL, G, client, write
 from tests.unit.raw_server import RawServer, serving

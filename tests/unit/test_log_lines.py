@@ -18,8 +18,8 @@ from redis.exceptions import AuthenticationError
 from lockstep.worker.celery import make_app
 from lockstep.worker.monitoring.logs import as_json, as_text, bind_task, tells_something
 from lockstep.worker.monitoring.metrics import log_ids
+from lockstep.worker.operation.answer import StopOrdered
 from lockstep.worker.operation.errors import RecordDamaged, StoreUnavailable, UnknownFormat
-from lockstep.worker.operation.ports import StopOrdered
 from lockstep.worker.process.greenlets import Handover, side_by_side
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks import _explain, run

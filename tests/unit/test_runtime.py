@@ -15,9 +15,9 @@ import pytest
 from celery import signals
 
 from lockstep.worker.hosts.wrappers import BreakerHost, TokenHost
+from lockstep.worker.operation.answer import HostApi
 from lockstep.worker.operation.content import Effect, WriteAnswer
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
-from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import StepContext

@@ -16,7 +16,7 @@ from kombu.exceptions import BatchPublishError, LimitExceeded, OperationalError 
 from lockstep.worker.celery import QUEUE_OF, WAVE, Lockstep, TaskName
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
 from lockstep.worker.operation.names import headers_for
-from lockstep.worker.operation.ports import Store
+from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.settings import Settings
 

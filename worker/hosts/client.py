@@ -21,14 +21,14 @@ from lockstep.worker.operation.answer import (
     LookAnswer,
     NoReply,
     Reply,
+    StopOrdered,
     Trouble,
     classify_look,
     classify_write,
 )
 from lockstep.worker.operation.content import Id, Shown, WriteAnswer
-from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.host import Clock, Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId
-from lockstep.worker.operation.ports import Clock, StopOrdered
 from lockstep.worker.process.secrets import know
 from lockstep.worker.settings import Settings
 

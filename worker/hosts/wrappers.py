@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from lockstep.worker.operation.answer import LookAnswer, LookVerdict
+from lockstep.worker.operation.answer import HostApi, LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, Flaw, Shown, Sight, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Silence, spared_text
 from lockstep.worker.operation.model import GroupId, HostName
-from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.process.forks import renew_in_children
 from lockstep.worker.settings.environment import version_of
 

@@ -1,14 +1,15 @@
-"""What a host said, classified: the table of the protocol as two pure functions."""
+"""How a host is asked, and what it said, classified: the table of the protocol as two pure functions."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any, Protocol
 
-from lockstep.worker.operation.content import Effect, Flaw, WriteAnswer
-from lockstep.worker.operation.model import Action, GroupId, Presence, Seen
+from lockstep.worker.operation.content import Effect, Flaw, Id, Shown, WriteAnswer
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, Presence, Seen
 
 
 class Trouble(StrEnum):
@@ -189,3 +190,44 @@ def _flaw_in(group: GroupId, body: str) -> str | None:
     if not isinstance(parsed, dict):
         return "the body is no JSON object"
     return None if parsed.get("groupId") == group else "the body is that of another id"
+
+
+class StopOrdered(Exception):
+    """The worker is being stopped: no further call is started; the task goes back to its queue."""
+
+
+class HostApi(Protocol):
+    """One host's groups and things. Its methods never raise for what a host does, only StopOrdered."""
+
+    @property
+    def fingerprint(self) -> str:
+        """The digest of the URL by which the record knows this host."""
+
+    def look_at_group(self, group: GroupId) -> LookAnswer:
+        """GET the group. Raises StopOrdered before anything is sent if the worker is being stopped."""
+
+    def write(
+        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+    ) -> WriteAnswer:
+        """POST or DELETE the group, unless `Clock.elapsed` has passed `send_before` when bytes would leave.
+
+        `body` is the JSON to create the group with; without it the id alone is sent.
+        """
+
+    def look_at_thing(self, kind: Any, thing: Id) -> Shown:
+        """Look at a thing. Raises StopOrdered before anything is sent if the worker is being stopped."""
+
+    def send(
+        self,
+        kind: Any,
+        verb: Any,
+        thing: Id,
+        request: Any,
+        attempt: AttemptId,
+        send_before: float,
+        hidden: Iterable[str] = (),
+    ) -> WriteAnswer:
+        """Send a write of `Kind.request`, unless `send_before` has passed when bytes would leave."""
+
+    def unwell(self, path: str) -> str | None:
+        """GET a path below the host's URL; return None for any 2xx, else what came, in a few words."""

@@ -7,10 +7,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.model import HostName, HostRef, Millis
+from lockstep.worker.operation.model import AttemptId, HostName, HostRef, Millis
 from lockstep.worker.operation.names import show
 
 UNITS = ((86_400_000, "days"), (3_600_000, "h"), (60_000, "min"), (1000, "s"))
@@ -203,6 +204,19 @@ def parse_url(value: object) -> str:
         raise InvalidInput(f"url {shown} has port {port if port is not None else 'missing'}: give 1 to 65535")
     bracketed = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{bracketed}:{port or DEFAULT_PORTS[parts.scheme]}{parts.path.rstrip('/')}"
+
+
+class Clock(Protocol):
+    """Time and chance."""
+
+    def elapsed(self) -> float:
+        """Seconds on a clock that never steps and goes on while the machine is suspended."""
+
+    def jitter(self) -> float:
+        """A random number in [0, 1)."""
+
+    def new_id(self) -> AttemptId:
+        """An id that no other attempt has."""
 
 
 @dataclass(frozen=True, slots=True)

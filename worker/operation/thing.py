@@ -9,13 +9,12 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, NewType, Protocol
+from typing import TYPE_CHECKING, NewType
 
 from lockstep.worker.operation.errors import RecordDamaged
 
 if TYPE_CHECKING:
-    from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Millis, OperationId
-    from lockstep.worker.operation.transitions import Progress, Refusal
+    from lockstep.worker.operation.model import Millis, OperationId
 
 Digest = NewType("Digest", str)
 """Of a content, in hexadecimal."""
@@ -127,41 +126,3 @@ class ThingEnd:
     """None where it is absent."""
     form_of: Digest | None = None
     """The target of which this is the host's own form, where the operation learned that."""
-
-
-class ContentTransitions(Protocol):
-    """What the steps need of a store for things with content."""
-
-    def shown(
-        self,
-        operation: OperationId,
-        host: HostName,
-        fingerprint: str,
-        look: ThingLook,
-        attempt: AttemptId,
-        action: Action,
-        group: GroupId,
-        needs: int = 0,
-    ) -> Progress:
-        """Record what a look showed; open `attempt` if a write is needed (SEND).
-
-        MISSED means look again, without a write. OVER if the operation is about something else.
-        """
-
-    def restore(
-        self,
-        operation: OperationId,
-        host: HostName,
-        fingerprint: str,
-        sent_at: Millis,
-        open_before: int,
-        look: ThingLook,
-        attempt: AttemptId,
-    ) -> Progress:
-        """Record what a look showed after the decision to roll back; open `attempt` of the inverse (SEND)."""
-
-    def resolve(self, operation: OperationId, host: HostName, who: str) -> Refusal | None:
-        """Have what was there before written over what the host showed last; None if that was done now."""
-
-    def text(self, operation: OperationId, digest: str) -> str | None:
-        """Read the text of a content, or another that the operation keeps; None if it is kept no more."""

@@ -36,7 +36,7 @@ WEEK = 604_800_000
 
 
 class RedisEnds(Queries):
-    """The Ends protocol, which says what each method does, on one Redis client."""
+    """What the Store protocol says of it, on one Redis client."""
 
     def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
         super().__init__(client, keys, limits)

@@ -24,7 +24,7 @@ from lockstep.worker.operation.model import (
     Seen,
     Stage,
 )
-from lockstep.worker.operation.ports import LONG_AGO
+from lockstep.worker.operation.store import LONG_AGO
 from lockstep.worker.operation.thing import ThingLook
 from lockstep.worker.operation.transitions import (
     Accepted,

@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockstep.worker.kinds.seal import SealKeys
-from lockstep.worker.operation.answer import METHODS, LookVerdict
+from lockstep.worker.operation.answer import METHODS, HostApi, LookVerdict
 from lockstep.worker.operation.content import Effect, Flaw, WriteAnswer
 from lockstep.worker.operation.errors import InvalidInput, ReasonKind
-from lockstep.worker.operation.host import Backoff, Limits
+from lockstep.worker.operation.host import Backoff, Clock, Limits
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -23,7 +23,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Seen,
 )
-from lockstep.worker.operation.ports import Clock, HostApi, Transitions
+from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.story import story
 from lockstep.worker.operation.thing import ThingRequest
 from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress
@@ -80,7 +80,7 @@ def no_kind(asked: ThingRequest) -> Kind:
 
 @dataclass(frozen=True, slots=True)
 class StepContext:
-    store: Transitions
+    store: Store
     host: Callable[[HostName], HostApi | None]
     clock: Clock
     limits: Limits

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, cast
 
 from lockstep.worker.kinds import barred
 from lockstep.worker.kinds.seal import Seal, SealKeys
+from lockstep.worker.operation.answer import HostApi
 from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Shown, Sight, WriteAnswer, read_json
 from lockstep.worker.operation.errors import InvalidInput, ReasonKind
 from lockstep.worker.operation.model import AttemptId, Outcome
-from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.thing import ABSENT, SECRET, Digest, Likeness, ThingLook, ThingRequest
 from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress, Settled
 from lockstep.worker.operation.waves import Health

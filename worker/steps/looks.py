@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from lockstep.worker.operation.answer import HostApi
 from lockstep.worker.operation.drift import Drift, End, explains, next_patrol
 from lockstep.worker.operation.errors import HostPaused
 from lockstep.worker.operation.model import (
@@ -20,7 +21,7 @@ from lockstep.worker.operation.model import (
     Outcome,
     Presence,
 )
-from lockstep.worker.operation.ports import HostApi, Store
+from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.transitions import Accepted, Request
 from lockstep.worker.operation.waves import GateVerdict, Health
 from lockstep.worker.steps.apply import NO_RECORD, LookFailed, Next, StepContext, StepResult

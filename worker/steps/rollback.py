@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from lockstep.worker.operation.answer import HostApi
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import ReasonKind
 from lockstep.worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
-from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.operation.transitions import Forward, Settled, View
 from lockstep.worker.steps.apply import (
     ELSEWHERE,

@@ -18,6 +18,7 @@ from kombu.exceptions import OperationalError
 from lockstep.worker.celery.messages import TASKS_OF, publish_conclude, publish_next
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.metrics import log_ids, work
+from lockstep.worker.operation.answer import StopOrdered
 from lockstep.worker.operation.errors import (
     InvalidInput,
     RecordDamaged,
@@ -26,7 +27,6 @@ from lockstep.worker.operation.errors import (
     UnknownFormat,
 )
 from lockstep.worker.operation.model import GroupId, HostName, OperationId
-from lockstep.worker.operation.ports import StopOrdered
 from lockstep.worker.operation.story import story
 from lockstep.worker.operation.transitions import Order, Phase
 from lockstep.worker.process.greenlets import side_by_side

@@ -24,12 +24,12 @@ from lockstep.worker.inventory import LiveInventory
 from lockstep.worker.kinds import kinds_of
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.monitoring.metrics import count, log_ids, took, work
-from lockstep.worker.operation.answer import LookAnswer
+from lockstep.worker.operation.answer import HostApi, LookAnswer
 from lockstep.worker.operation.content import Effect, Shown, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
-from lockstep.worker.operation.ports import HostApi, Store
+from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.process.forks import leave_to_parent, renew_in_children
 from lockstep.worker.record.keys import Keys

@@ -19,8 +19,8 @@ from lockstep.worker.celery.messages import publish, publish_next, publish_patro
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.flower import CLOCK
-from lockstep.worker.operation.drift import Ends
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State, Status
+from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.operation.waves import told_rollout
 from lockstep.worker.settings import Settings
@@ -143,7 +143,7 @@ def patrol(self: Task[..., str]) -> str:
     return periodic(runtime, "patrol", every, round(every * 500), run)
 
 
-def forget_deleted(store: Ends, settings: Settings) -> int:
+def forget_deleted(store: Store, settings: Settings) -> int:
     """Forget some of the groups that were deleted everywhere longer ago than is set; return how many."""
     return store.forget_deleted(round(settings.deleted_days * MS_PER_DAY))
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 import redis
 
 from lockstep.worker.operation.model import OperationId
-from lockstep.worker.operation.ports import Store
+from lockstep.worker.operation.store import Store
 
 FOLDER = Path(__file__).parent
 

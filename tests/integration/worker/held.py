@@ -19,10 +19,9 @@ from lockstep.worker.celery import Lockstep, make_app
 from lockstep.worker.hosts.client import Call
 from lockstep.worker.hosts.transfer import Transfer
 from lockstep.worker.inventory import load_inventory
-from lockstep.worker.operation.answer import METHODS, LookAnswer
+from lockstep.worker.operation.answer import METHODS, HostApi, LookAnswer
 from lockstep.worker.operation.content import WriteAnswer
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
-from lockstep.worker.operation.ports import HostApi
 from lockstep.worker.record.link import connect
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings, load_settings
