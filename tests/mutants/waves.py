@@ -28,7 +28,7 @@ WAVES = (
         ("rule.lua", "if op.wave >= op.waves then", "if op.wave >= 1 then"),
         (
             "books.py",
-            "waves.stage is Stage.WAITING and waves.wave >= waves.asked.last",
+            "waves.stage is Stage.WAITING and waves.wave >= waves.last",
             "waves.stage is Stage.WAITING",
         ),
     ),

@@ -162,7 +162,7 @@ class Books(MemoryLimits):
                 return True
         if waves.stage is Stage.WAITING and waves.hold is not None:
             return False
-        if waves.stage is Stage.WAITING and waves.wave >= waves.asked.last:
+        if waves.stage is Stage.WAITING and waves.wave >= waves.last:
             self._decide(record, Decision.COMMIT, None)
         elif not self._held_by_pause(record, waves):
             self._open_round(record, waves) if waves.stage is Stage.BAKING else self._open_wave(record, waves)
@@ -188,7 +188,7 @@ class Books(MemoryLimits):
         self._progressed(record)
         waves.note(self.clock(), "wave", waves.wave)
         self.heard("wave", record)
-        if waves.asked.hold and waves.wave < waves.asked.last:
+        if waves.asked.hold and waves.wave < waves.last:
             waves.put_on_hold(self.clock(), "the operation", "it is held after each wave")
 
     def _open_round(self, record: Record, waves: Waves) -> None:

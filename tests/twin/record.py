@@ -127,6 +127,11 @@ class Waves:
     hold_most: int = HOLD_MOST
     moments: list[Moment] = field(default_factory=list)
 
+    @property
+    def last(self) -> int:
+        """The number of the last wave."""
+        return max(self.asked.waves.values(), default=1)
+
     def note(self, at: Millis, what: str, number: int, said: str = "") -> None:
         """Keep when it came to something."""
         self.moments.append(Moment(at, what, number, said))
@@ -142,7 +147,7 @@ class Waves:
         """Return it as the model has it."""
         return RolloutState(
             self.wave,
-            self.asked.last,
+            self.last,
             self.stage,
             self.hold,
             self.bake_until or None,

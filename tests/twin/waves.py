@@ -21,7 +21,7 @@ class MemoryWaves(AfterDecision):
         record.waves = waves = Waves(rollout, deadline, expires, hold_most=self.hold_most)
         record.later = {host: wave for host, wave in rollout.waves.items() if wave > 1}
         record.todo -= set(record.later)
-        if rollout.hold and rollout.last > 1:
+        if rollout.hold and waves.last > 1:
             waves.put_on_hold(self.clock(), "the operation", "it is held after each wave")
 
     def hold(self, operation: OperationId, who: str, why: str) -> HoldAnswer | Refusal:

@@ -60,11 +60,6 @@ class Rollout:
     health: Mapping[HostName, str] = field(default_factory=dict)
     """The path that must answer 2xx at the gate, per host."""
 
-    @property
-    def last(self) -> int:
-        """The number of the last wave."""
-        return max(self.waves.values(), default=1)
-
     def kept(self) -> str:
         """Return it as JSON: what `accept.lua` reads, and what makes two requests the same."""
         kept = {**asdict(self), "within": self.within or False, "hold_most": HOLD_MOST}

@@ -92,9 +92,9 @@ class Fields:
             return kind()  # Lua cannot tell an empty list from an empty object
         return self._of(kind, name, f"a {kind.__name__}")
 
-    def maybe(self, read: Callable[[str], T], name: str) -> T | None:
+    def maybe(self, read: Callable[..., T], name: str, *more: object) -> T | None:
         """Read a field that may be missing."""
-        return None if self._kept.get(name) is None else read(name)
+        return None if self._kept.get(name) is None else read(name, *more)
 
     def _of(self, kind: type[T], name: str, rule: str) -> T:
         value = self._kept.get(name)
@@ -202,20 +202,20 @@ def _standing(fields: Fields, kept: Mapping[str, str]) -> RolloutState | None:
 def step_from(host: HostName, text: str, *, undo_needed: bool, due_at: Millis | None = None) -> Step:
     """Build a step from its JSON; `undo_needed` and `due_at` are kept beside it. Raises RecordDamaged."""
     fields = Fields.of(text)
-    undo = fields.maybe(lambda name: fields.word(name, Undo), "undo")
-    before = fields.maybe(lambda name: fields.word(name, Presence), "before")
+    undo = fields.maybe(fields.word, "undo", Undo)
+    before = fields.maybe(fields.word, "before", Presence)
     trace = trace_from(fields)
     if trace and trace.was:
         before = Presence.ABSENT if trace.was == ABSENT else Presence.PRESENT
     attempts = [_attempt(key, each) for key, each in fields.items("attempts", dict).items()]
     gate = fields.maybe(lambda name: Fields(fields.items(name, dict)), "gate")
     body, reason = fields.maybe(fields.text, "body"), fields.maybe(fields.text, "reason")
-    why = fields.maybe(lambda name: fields.word(name, ReasonKind), "kind")
+    why = fields.maybe(fields.word, "kind", ReasonKind)
     return Step(
         host=host,
         fingerprint=fields.text("fingerprint"),
         before=None if before is None else Seen(before, body),
-        outcome=fields.maybe(lambda name: fields.word(name, Outcome), "outcome"),
+        outcome=fields.maybe(fields.word, "outcome", Outcome),
         undo=undo or (Undo.NEEDED if undo_needed else Undo.NONE),
         reason=fields.maybe(fields.text, "abandoned") or (reason and told(why, reason)),
         why=why,
@@ -243,7 +243,7 @@ def operation_from(
 ) -> Status:
     """Build an operation from its hash and the sizes of its working sets. Raises RecordDamaged."""
     fields = Fields(kept)
-    decision = fields.maybe(lambda name: fields.word(name, Decision), "decision")
+    decision = fields.maybe(fields.word, "decision", Decision)
     ended = fields.maybe(fields.number, "ended") == 1
     total = fields.number("total")
     rolling_back = decision is Decision.ROLL_BACK and not ended
@@ -251,7 +251,7 @@ def operation_from(
         fields.number(name)  # the scripts read them
     fields.maybe(fields.number, "retries")
     reason, host = fields.maybe(fields.text, "reason"), fields.maybe(fields.text, "reason_host")
-    why = fields.maybe(lambda name: fields.word(name, ReasonKind), "reason_kind")
+    why = fields.maybe(fields.word, "reason_kind", ReasonKind)
     action = fields.word("action", Action)
     verb = fields.maybe(lambda name: ThingRequest.of(fields.text(name)).verb, "content")
     return Status(

@@ -222,7 +222,7 @@ class RedisEnds(Queries):
 
 def _lost(operation: str, text: str) -> Loss:
     kept = Fields.of(text)
-    action = kept.maybe(lambda name: kept.word(name, Action), "action")
+    action = kept.maybe(kept.word, "action", Action)
     return Loss(OperationId(operation), GroupId(kept.text("group")), action, kept.at("at"))
 
 
