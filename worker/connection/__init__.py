@@ -21,7 +21,6 @@ from lockstep.worker.connection.primary import (
     MOST,
     FoundPrimary,
     FoundTlsPrimary,
-    Mixed,
     Primary,
     PrimaryCheck,
     TlsPrimary,
@@ -120,11 +119,7 @@ def clock_ahead(asked: redis.Redis) -> int | None:
     return None if took > SLOW else round((wall + took / 2 - seconds - micros / 1e6) * 1000)
 
 
-class _InAsyncio(PrimaryCheck, Mixed):  # type: ignore[misc]
-    async def on_connect_check_health(self, check_health: bool = True) -> None:
-        self._begin()
-        await super().on_connect_check_health(check_health)
-
+class _InAsyncio(PrimaryCheck):
     async def read_response(self, *args: Any, **kwargs: Any) -> Any:
         try:
             response = await super().read_response(*args, **kwargs)

@@ -75,7 +75,7 @@ def is_about_server(error: BaseException) -> bool:
     return isinstance(error, redis.ResponseError) and bool(_IN_SCRIPTS.search(str(error)))
 
 
-class PrimaryCheck:
+class PrimaryCheck(Mixed):
     """What connections for threads and for asyncio have in common."""
 
     _since = 0.0
@@ -92,13 +92,14 @@ class PrimaryCheck:
         """Whether another connection has learnt since that this server is the wrong one."""
         return self._since < _left.get(self._host_error(), 0.0)
 
-    def _begin(self) -> None:
+    def on_connect_check_health(self, check_health: bool = True) -> Any:
         self._since = time.monotonic()
         # What was just connected needs no check: in the greeting it would connect anew, with its own tries.
         connection: Any = self
         connection.password = connection.password and password_now(connection.password)
         connection.next_health_check = self._since + connection.health_check_interval
         self._greeted = self._subscribed = False
+        return super().on_connect_check_health(check_health)  # in asyncio it is awaited
 
     def _hear(self, response: object) -> None:
         """Judge the first answer, and every later one to HELLO."""
@@ -124,12 +125,8 @@ class PrimaryCheck:
         return WrongServer(f"Redis at {self._host_error()} cannot be used: {why}")
 
 
-class _Replies(PrimaryCheck, Mixed):  # type: ignore[misc]
+class _Replies(PrimaryCheck):
     """Hears what the server says of itself."""
-
-    def on_connect_check_health(self, check_health: bool = True) -> None:
-        self._begin()
-        super().on_connect_check_health(check_health)
 
     def read_response(self, *args: Any, **kwargs: Any) -> Any:
         """Read an answer; raise WrongServer, and disconnect, if it says that this is the wrong server."""
@@ -145,7 +142,7 @@ class _Replies(PrimaryCheck, Mixed):  # type: ignore[misc]
         return response
 
 
-class _RoleCheck(PrimaryCheck, Mixed):  # type: ignore[misc]
+class _RoleCheck(PrimaryCheck):
     """Asks an open connection's server, when it is taken from its pool, whether it is still the primary."""
 
     def connect(self) -> None:
@@ -200,7 +197,7 @@ AWAY = (redis.RedisError,)
 OUT_OF_REACH = (redis.ConnectionError, redis.TimeoutError, ConnectionError, TimeoutError)
 
 
-class _Bounded(Mixed):  # type: ignore[misc]
+class _Bounded(Mixed):
     """What is mixed into a pool of redis-py."""
 
     longest = LONGEST_WAIT
