@@ -44,10 +44,7 @@ class HealthFiles:
 
     def left(self) -> str:
         """Return why the process that had these files before ended itself; empty if it did not."""
-        try:
-            return _read(self.live)[1]
-        except OSError:
-            return ""
+        return _left(self.live)[1]
 
     def remove(self) -> None:
         for path in (self.live, self.ready, _fresh(self.live), _fresh(self.ready)):
@@ -71,15 +68,9 @@ class HealthFiles:
             return f"the heartbeat in {self.live} is {age:.0f} s old; {STALE:g} s are allowed"
         if trouble:
             return trouble
-        if sign == "ready" and not self._ready_by(worker):
+        if sign == "ready" and _left(self.ready)[0] != worker:
             return f"there is no {self.ready} of this process: it is starting or stopping"
         return None
-
-    def _ready_by(self, worker: str) -> bool:
-        try:
-            return _read(self.ready)[0] == worker
-        except OSError:
-            return False
 
 
 def process(pid: int | str) -> str:
@@ -126,6 +117,13 @@ def _fresh(path: str) -> str:
 def _read(path: str) -> tuple[str, str]:
     worker, _, more = _text(path).partition("\n")
     return worker, " ".join(more.split())
+
+
+def _left(path: str) -> tuple[str, str]:
+    try:
+        return _read(path)
+    except OSError:
+        return "", ""
 
 
 def _text(path: str) -> str:

@@ -24,6 +24,7 @@ from lockstep.worker.operation.model import (
 from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.transitions import Accepted, Request
 from lockstep.worker.operation.waves import GateVerdict, Health
+from lockstep.worker.steps import content
 from lockstep.worker.steps.apply import NO_RECORD, LookFailed, Next, StepContext, StepResult
 from lockstep.worker.steps.rollback import LookTry
 
@@ -50,8 +51,6 @@ def gate(context: StepContext, operation: OperationId, host: HostName, tries: in
     if order is None:
         health, said = _health(this, api, view.group, view.action.target)
     else:
-        from lockstep.worker.steps import content
-
         health, said = content.health(this, order, api)
     if health is None:
         return StepResult(Next.AGAIN, said, again)
