@@ -12,17 +12,6 @@ from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Backoff, Limits
 from lockstep.worker.process.secrets import Secret
 from lockstep.worker.settings import environment
-from lockstep.worker.settings.environment import (
-    AtOnce,
-    Count,
-    Password,
-    Port,
-    Rate,
-    RedisUrl,
-    Seconds,
-    Share,
-    Tries,
-)
 from lockstep.worker.settings.redis_url import Address, read_address, with_login
 
 PREFIX = environment.PREFIX
@@ -31,6 +20,15 @@ SECRETS = "/run/secrets"
 HERE, NO_PASSWORD = Secret("redis://127.0.0.1:6379/0", whole=False), Secret("")
 CHORD_DISPATCH_LEASE = 21.0
 """Seconds for which Celery 5.7 holds the lease on dispatching a chord's body; not a setting of Celery."""
+Seconds = float
+Share = float
+Rate = float
+Count = int
+Tries = int
+Port = int
+AtOnce = int
+RedisUrl = Secret
+Password = Secret
 
 
 @dataclass(frozen=True, init=False)

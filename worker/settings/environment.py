@@ -24,17 +24,6 @@ SERVICE_LINKS = re.compile(
     re.ASCII,
 )
 """Kubernetes gives a container such variables for every service beside it, like `lockstep-redis`."""
-
-
-Seconds = float
-Share = float
-Count = int
-Tries = int
-Port = int
-Rate = float
-AtOnce = int
-RedisUrl = Secret
-Password = Secret
 NUMBERS: dict[str, tuple[type[float], Callable[[float], bool], str]] = {
     "Seconds": (float, lambda number: 0 < number < inf, "a number above 0"),
     "Share": (float, lambda number: 0 < number <= 1, "a number above 0 and at most 1"),
@@ -44,6 +33,7 @@ NUMBERS: dict[str, tuple[type[float], Callable[[float], bool], str]] = {
     "AtOnce": (int, lambda number: 0 < number <= MOST_AT_ONCE, f"a whole number from 1 to {MOST_AT_ONCE}"),
     "Port": (int, lambda number: 0 < number < 65_536, "a port, from 1 to 65535"),
 }
+"""What a number must be, by what its setting is."""
 
 
 def value_of(name: str, kind: str, given: object) -> object:
