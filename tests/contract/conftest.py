@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 import redis
 
 from lockstep.producer.stack.processes import RedisServer
-from tests.contract.bench import Bench, ClockedRedis, MemoryBench, RedisBench, StillBench
+from lockstep.worker.record.link import Link
+from lockstep.worker.settings import load_settings
+from tests.contract.bench import PREFIX, Bench, ClockedRedis, MemoryBench, RedisBench, StillBench
 from tests.contract.driver import Driver
 from tests.contract.waves import TWO, accepted
 from tests.wrong_clock import library, sweep_up
@@ -88,3 +91,10 @@ def create(bench: Bench) -> Driver:
 def canary(bench: Bench) -> Driver:
     """A create on a, and then on b."""
     return accepted(bench, TWO)
+
+
+@pytest.fixture
+def link(server: RedisServer) -> Iterator[Link]:
+    """What a client has of the server."""
+    with closing(Link(load_settings(redis_url=server.url, key_prefix=PREFIX))) as found:
+        yield found

@@ -52,6 +52,7 @@ def test_what_has_ended_waits_for_nobody(redis_bench: RedisBench, server: RedisS
     driver = Driver(redis_bench).accepted(names)
     driver.apply(*names[:2])
     assert standing(server)["waiting_hosts"]["operations"] == 1
+    assert standing(server)["pending_hosts"] == 0, "nothing is to be undone"
     driver.apply(names[2])
     assert standing(server)["waiting_hosts"] == standing(server)["workers_wanted"] == idle
 

@@ -80,6 +80,8 @@ def test_what_was_deleted_within_a_week_is_what_a_day_brings(still_redis: RedisB
     store = cast(RedisStore, still_redis.store)
     told = store.remembered()
     assert told.daily == round(told.deleted_size / 7) > 0
+    assert [told.size, 0] == store.sizes([GROUP, GroupId("nobodys")])
+    assert (told.groups, told.deleted, told.deleted_size) == (1, 1, told.size)
     still_redis.pass_time(WEEK)
     assert store.remembered() == told
     still_redis.pass_time(1)

@@ -1,20 +1,16 @@
-"""How a process hears of events, and that it asks whether Redis answers no oftener than it must."""
+"""What a process reads over its link to Redis, and that it asks no oftener than it must."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing
 from unittest.mock import Mock, call
 
 import pytest
 import redis
 
 from lockstep.producer.client.acceptance import REACHED, reach
-from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.errors import (
     RecordDamaged,
     RecordGone,
@@ -25,110 +21,15 @@ from lockstep.worker.operation.errors import (
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import GroupId, OperationId
 from lockstep.worker.record.codec import check_format
-from lockstep.worker.record.events import AsyncEvents, Events, Snapshot, Subscription, follow, follow_async
-from lockstep.worker.record.keys import Keys
+from lockstep.worker.record.events import Events, Snapshot, follow, follow_async
 from lockstep.worker.record.link import Link, unknown
 from lockstep.worker.record.queries import StoreErrors
 from lockstep.worker.record.scripts import Replicas
-from lockstep.worker.settings import load_settings
-from tests.contract.bench import PREFIX, RedisBench
+from tests.contract.bench import RedisBench
 from tests.contract.driver import A, Driver
-from tests.unit.raw_server import refusing_port
 from tests.waiting import PATIENCE
 
 OPERATION = OperationId("told")
-CHANNEL = Keys(PREFIX).events(OPERATION)
-
-
-class AwaitedEvents:
-    """What is awaited in asyncio, to be called as its like for threads is."""
-
-    def __init__(self, link: Link) -> None:
-        self._runner, self._events = asyncio.Runner(), AsyncEvents(link.settings, CHANNEL)
-
-    def subscribe(self) -> None:
-        self._runner.run(self._events.subscribe())
-
-    def wait(self, timeout: float, gather: float) -> bool:
-        return self._runner.run(self._events.wait(timeout, gather))
-
-    def close(self) -> None:
-        self._runner.run(self._events.close())
-        self._runner.close()
-
-
-def hearing(of: str, link: Link) -> AbstractContextManager[Events | AwaitedEvents]:
-    return Events(link, OPERATION) if of == "threads" else closing(AwaitedEvents(link))
-
-
-@pytest.fixture(params=["threads", "asyncio"])
-def told(link: Link, request: pytest.FixtureRequest) -> Iterator[Events | AwaitedEvents]:
-    with hearing(request.param, link) as events:
-        events.subscribe()
-        yield events
-
-
-def say(client: redis.Redis, what: str) -> None:
-    client.publish(CHANNEL, json.dumps({"what": what, "at": 1}))
-
-
-def test_a_decisive_event_is_told_at_once_and_any_other_once_some_have_gathered(
-    told: Events | AwaitedEvents, client: redis.Redis
-) -> None:
-    say(client, "decided")
-    assert told.wait(PATIENCE, gather=PATIENCE)
-    say(client, "step")
-    assert not told.wait(PATIENCE, gather=0)
-    say(client, "step")
-    say(client, "decided")
-    assert told.wait(PATIENCE, gather=PATIENCE), "while others are gathered too"
-
-
-A_WHILE = 0.1
-
-
-def waited(events: Events | AwaitedEvents, timeout: float, gather: float = 0.0) -> bool:
-    """Whether a wait that hears of nothing decisive takes that while, and no more."""
-    began = time.monotonic()
-    assert not events.wait(timeout, gather)
-    return A_WHILE <= time.monotonic() - began < PATIENCE
-
-
-def test_who_hears_of_nothing_waits_for_as_long_as_is_said(
-    told: Events | AwaitedEvents, client: redis.Redis
-) -> None:
-    assert waited(told, A_WHILE)
-    say(client, "step")
-    assert waited(told, PATIENCE + 1, gather=A_WHILE)
-    client.client_kill_filter(_type="pubsub")
-    assert waited(told, A_WHILE), "without a subscription too"
-    told.subscribe()
-    say(client, "decided")
-    assert told.wait(PATIENCE, gather=PATIENCE)
-
-
-@pytest.mark.parametrize("of", ["threads", "asyncio"])
-def test_who_cannot_subscribe_waits_all_the_same(of: str) -> None:
-    away = load_settings(redis_url=f"redis://127.0.0.1:{refusing_port()}/0", key_prefix=PREFIX)
-    with closing(Link(away)) as link, hearing(of, link) as events:
-        events.subscribe()
-        assert waited(events, A_WHILE)
-
-
-def test_a_subscription_to_nothing_is_waited_for_and_brings_nothing(link: Link) -> None:
-    began = time.monotonic()
-    with closing(Subscription(link.subscriber.connection_pool)) as nothing:
-        assert nothing.get_message(timeout=A_WHILE) is None
-    assert time.monotonic() - began >= A_WHILE
-
-
-def test_what_was_said_before_one_subscribes_again_is_heard(
-    told: Events | AwaitedEvents, client: redis.Redis
-) -> None:
-    say(client, "decided")
-    told.subscribe()
-    assert told.wait(PATIENCE, gather=PATIENCE)
-    assert client.pubsub_numsub(CHANNEL) == [(CHANNEL, 1)]
 
 
 def test_redis_is_asked_whether_it_answers_unless_it_has_just_done_so(
@@ -142,12 +43,6 @@ def test_redis_is_asked_whether_it_answers_unless_it_has_just_done_so(
     link.heard -= REACHED
     reach(link)
     assert len(asked) == 2
-
-
-@pytest.fixture
-def link(server: RedisServer) -> Iterator[Link]:
-    with closing(Link(load_settings(redis_url=server.url, key_prefix=PREFIX))) as found:
-        yield found
 
 
 def test_a_link_says_how_long_a_lease_still_lasts(redis_bench: RedisBench, link: Link) -> None:
@@ -246,12 +141,32 @@ def test_a_stall_is_kept_with_its_reason(link: Link) -> None:
     assert (found.worker, found.why) == ("worker1@node", "its loop stood still")
 
 
+def test_a_stall_is_told_of_for_a_day(still_redis: RedisBench, link: Link) -> None:
+    at = still_redis.now() - 86_400_000
+    still_redis.client.hset(link.keys.stalled, "gone", json.dumps({"at": at, "why": "it hung"}))
+    still_redis.client.hset(link.keys.stalled, "told", json.dumps({"at": at + 1, "why": "it hung"}))
+    assert [each.worker for each in link.stalls.all()] == ["told"]
+
+
 @pytest.mark.parametrize(
     ("written", "raises"), [(None, RecordDamaged), ("soon", RecordDamaged), ("99", UnknownFormat)]
 )
 def test_a_format_that_is_not_ours_is_damage_or_newer(written: str | None, raises: type[Exception]) -> None:
     with pytest.raises(raises):
         check_format(written)
+
+
+def test_a_redis_that_still_reads_its_file_is_not_asked_how_it_is(
+    link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = Mock(ping=Mock(side_effect=redis.BusyLoadingError("it reads its file")))
+    monkeypatch.setattr(link, "_client", client)
+    with pytest.raises(StoreUnavailable):
+        link.facts()
+    client.info.assert_not_called()
+    monkeypatch.undo()
+    facts = link.facts()
+    assert (facts.clients > 0, facts.most_clients > 0, facts.replicas) == (True, True, 0)
 
 
 def test_what_redis_py_raises_comes_as_an_error_of_ours() -> None:

@@ -33,6 +33,7 @@ from lockstep.worker.tasks.runtime import Runtime
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, A, B, Driver
 from tests.groups_alone import GroupsAlone
+from tests.waiting import eventually
 
 SECRET = "canary in the error's text"
 REASON = "the step failed with UnicodeDecodeError: see the worker's log"
@@ -116,6 +117,21 @@ def test_a_forward_step_that_raises_ends_as_unknown_and_holds_up_no_other_host(
     assert create.kept().reason == f"a: {REASON}"
     assert counted == ["create_group"]
     assert "canary" not in said + str(create.kept()) + str(create.step(A))
+
+
+def test_of_hosts_that_fail_the_first_has_the_operation_concluded(
+    create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    concluded: list[object] = []
+    monkeypatch.setattr(run, "publish_conclude", lambda _, *about: concluded.append(about))
+
+    def step(context: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
+        if host == B:
+            eventually(lambda: concluded, "the other has failed")
+        return StepResult(Next.FAILED, "403")
+
+    assert ran(create, memory, monkeypatch, step, step) == "403: 2"
+    assert concluded == [(create.id, GROUP)]
 
 
 def test_a_rollback_that_raises_is_come_back_to_and_named(

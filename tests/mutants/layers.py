@@ -84,7 +84,7 @@ COMMANDS = pytest(
 )
 """All that commands and clients ask of the record."""
 WORKERS = pytest(
-    "tests/contract/test_worker.py",
+    *("tests/unit/test_open_files.py", "tests/contract/test_worker.py"),
     *(
         f"tests/watch/test_{what}"
         for what in (

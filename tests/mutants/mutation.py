@@ -136,7 +136,7 @@ def failure(tree: Path, layer: Sequence[str]) -> str:
         return f"{layer[-1]}: no end"
     if not done.returncode:
         return ""
-    failed = re.search(r"^(?:FAILED|ERROR|seed) .*", done.stdout, re.MULTILINE)
+    failed = re.search(r"^(?:(?:FAILED|ERROR) tests/|seed ).*", done.stdout, re.MULTILINE)
     return failed[0][:160] if failed else f"{layer[-1]}: exit status {done.returncode}"
 
 

@@ -89,7 +89,7 @@ PROVIDE = """
 import resource, sys
 from lockstep.worker.tasks import provide_files
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]), int(sys.argv[2])))
-provide_files(300)
+provide_files(300, least=300)
 print(resource.getrlimit(resource.RLIMIT_NOFILE))
 """
 
@@ -120,7 +120,7 @@ def test_a_system_that_calls_its_own_limit_none_is_asked_for_what_is_needed(
 
     monkeypatch.setattr(resource, "getrlimit", lambda _: limits[0])
     monkeypatch.setattr(resource, "setrlimit", change)
-    provide_files(300)
+    provide_files(300, least=300)
     assert limits == [(300, none)]
 
 

@@ -12,10 +12,11 @@ import pytest
 from lockstep.worker.celery import Lockstep, TaskName, make_app
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
-from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId
-from lockstep.worker.operation.transitions import Claim, Phase
+from lockstep.worker.operation.model import Action, GroupId, HostName, HostRef, Millis, OperationId
+from lockstep.worker.operation.transitions import Claim, Phase, Request
 from lockstep.worker.settings import Settings
-from lockstep.worker.tasks import sweep
+from lockstep.worker.steps.looks import PatrolResult
+from lockstep.worker.tasks import sweep, tasks
 from tests.contract.bench import LIMITS
 from tests.twin.store import MemoryStore
 
@@ -114,3 +115,35 @@ def test_a_sweep_resumes_what_stands_and_leaves_alone_what_it_cannot_read(
         *[each] * len(readable),
         ("keep_lease", "sweep", "1000"),
     ]
+
+
+def looked(periods: Periods, monkeypatch: pytest.MonkeyPatch, came: PatrolResult) -> tuple[list[Any], str]:
+    """Return what is published and counted when a look at a group came to this, and what it says."""
+    done: list[Any] = []
+    monkeypatch.setattr(tasks, "patrol_step", lambda *_: came)
+    monkeypatch.setattr(tasks, "publish", lambda _, *sent: done.append(sent))
+    monkeypatch.setattr(metrics, "count", lambda *what: done.append(what))
+    context = SimpleNamespace(store=periods.store, settings=periods.app.settings, context=None)
+    monkeypatch.setattr(periods.app, "build_runtime", lambda _: context)
+    said: str = periods.app.tasks[TaskName.PATROL_GROUP]("g")
+    return done, said
+
+
+def test_a_look_that_brought_no_answer_at_all_is_counted_and_told(
+    periods: Periods, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    done, said = looked(periods, monkeypatch, PatrolResult(asked=2))
+    assert (done, said) == ([("not_done", "patrol look")], "not known: none of 2 hosts answered")
+    assert [each.levelname for each in caplog.records] == ["ERROR"]
+    caplog.clear()
+    for fine in (PatrolResult(), PatrolResult(asked=2, answered=1), PatrolResult(asked=2, answered=2)):
+        assert looked(periods, monkeypatch, fine)[0] == []
+    assert not caplog.records
+
+
+def test_a_repair_of_the_patrols_is_published(periods: Periods, monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = (HostRef(HostName("a"), "url-of-a"), HostRef(HostName("b"), "url-of-b"))
+    repair = Request(OperationId("r"), GroupId("g"), Action.DELETE, hosts, 1000, "patrol")
+    done, said = looked(periods, monkeypatch, PatrolResult(repairs=(repair,), asked=2, answered=2))
+    claim = Claim(Phase.FORWARD, GroupId("g"), Action.DELETE, (HostName("a"), HostName("b")))
+    assert (done, said) == ([("r", claim)], "no drift on 2 hosts")

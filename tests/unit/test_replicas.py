@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
+
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
 from lockstep.worker.record.keys import Keys
@@ -28,6 +30,15 @@ class Pipe:
     def execute(self, *, raise_on_error: bool) -> list[object]:
         self._sent.append(" ".join("call" if each == ["said"] else str(each) for each in self._answers))
         return self._answers
+
+
+@pytest.mark.parametrize(
+    ("wanted", "name", "waits"), [(0, "begin", False), (1, "begin", True), (1, "view", False)]
+)
+def test_replicas_are_waited_for_where_any_are_wanted_and_something_rests_on_it(
+    wanted: int, name: str, waits: bool
+) -> None:
+    assert Replicas("fence", wanted, 500).concern([(name, OperationId("op-1"))]) is waits
 
 
 def test_while_replicas_are_behind_nothing_is_begun_and_what_hosts_said_is_kept() -> None:

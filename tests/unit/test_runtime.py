@@ -23,7 +23,7 @@ from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import StepContext
 from lockstep.worker.steps.looks import PatrolTimes
 from lockstep.worker.tasks import run, runtime
-from lockstep.worker.tasks.runtime import Orders, Runtimes, WatchedHost, build_runtime
+from lockstep.worker.tasks.runtime import Orders, Runtime, Runtimes, WatchedHost, build_runtime
 from lockstep.worker.tasks.tasks import beat_of
 from tests.waiting import PATIENCE
 
@@ -114,6 +114,25 @@ def test_an_order_is_read_once_and_again_when_a_message_says_otherwise() -> None
     for _ in range(2):
         assert orders.of(OperationId("o"), lambda each: each.group == "h") == order("h", "node2")
     assert records.reads == ["o", "o"]
+
+
+def test_steps_read_an_order_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    records = Records(o=order("g", "node1"))
+    made = Runtime(Settings(), Mock(order=records.read), built())
+    for _ in range(3):
+        assert made.context.order(OperationId("o")) == order("g", "node1")
+    assert records.reads == ["o"]
+
+
+def test_who_rests_looks_ten_times_a_second_whether_it_is_to_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    clock = SimpleNamespace(monotonic=lambda: 100 + sum(slept), sleep=slept.append)
+    monkeypatch.setattr(run, "time", clock)
+    monkeypatch.setattr(run, "stopping", lambda: len(slept) > 5)
+    run.rest(0.25)
+    assert slept == pytest.approx([0.1, 0.1, 0.05], abs=1e-6)
+    run.rest(1)
+    assert len(slept) == 6, "and then it stops"
 
 
 def test_an_operation_that_is_unknown_is_looked_for_each_time() -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from types import SimpleNamespace
-from unittest.mock import Mock
+from unittest.mock import Mock, call
 
 import pytest
 from celery import signals
@@ -60,6 +61,28 @@ def test_a_worker_serves_its_metrics_where_a_port_is_set_and_keeps_its_lines_jso
     assert len(curl.watches) == serve.call_count
     served.ended.send(None)
     assert serve.return_value.call_count == serve.call_count, "it is served until the worker ends"
+
+
+def test_each_process_of_a_pool_watches_itself(served: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
+    watch, app, begins = Mock(), app_with(visibility_timeout=600), Signal()
+    monkeypatch.setattr(worker, "watch_child", watch)
+    monkeypatch.setattr(worker, "worker_process_init", begins)
+    worker._watch("w@h", SimpleNamespace(app=app, quiet=False))
+    gc.collect()  # a signal forgets who hears it, where nobody else holds that
+    begins.send(None)
+    assert watch.call_args.args[0] == 600
+
+
+def test_a_message_that_is_rejected_is_counted(served: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
+    rejected, metrics = Signal(), Mock()
+    monkeypatch.setattr(worker, "task_rejected", rejected)
+    monkeypatch.setattr(worker, "metrics", metrics)
+    worker._watch("w@h", SimpleNamespace(app=app_with(metrics_port=9090), quiet=False))
+    gc.collect()
+    rejected.send(None)
+    assert metrics.count.call_args_list == [call("messages_dropped")]
+    (watched,) = curl.watches
+    assert watched("node1", "GET") == ({}, metrics.call_carried)
 
 
 def test_processes_report_their_clocks_and_a_worker_its_inventory_for_ever(

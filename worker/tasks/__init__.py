@@ -89,7 +89,7 @@ def _tell_clock(sender: str, instance: Any, **_: Any) -> None:
     link.clocks.tell_for_ever(sender, lambda: _inventory(app, link.limits))
 
 
-def provide_files(needed: int, least: int = 0) -> None:
+def provide_files(needed: int, least: int) -> None:
     """Raise this process's limit of open files as far as it may, if it may need more. Raises SystemExit where
     that is not enough; `least` is what the smallest worker needs.
 
