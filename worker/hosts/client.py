@@ -198,6 +198,7 @@ class HostClient:
         send_before: float,
         hidden: Iterable[str] = (),
     ) -> WriteAnswer:
+        """Send a write, unless `send_before` has passed when bytes would leave; `hidden`: see `Kind.said`."""
         said = self._send(request, attempt, send_before)
         return _marked(kind.said(verb, thing, said, hidden), said)
 

@@ -53,6 +53,7 @@ class Loop:
         self._kept: Kept = {}
 
     def carry(self, asked: Call) -> Reply | NoReply:
+        """Carry one call, from whichever thread."""
         began = (_unharmed(watch, asked.method, asked.url) for watch in watches)
         watching: list[CallWatch] = [each for each in began if each is not None]
         call = None

@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def frames() -> dict[int, FrameType]:
+    """Return where every thread is, by its ident."""
     gc.disable()  # CPython 3.11 may stand still for ever if it collects garbage in the midst of it
     try:
         return sys._current_frames()

@@ -179,6 +179,7 @@ def tells_something(record: logging.LogRecord) -> bool:
 
 
 def as_json(logger: logging.Logger) -> None:
+    """Let every handler of a logger write JSON."""
     formatter = ProcessorFormatter(
         foreign_pre_chain=[
             structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -65,11 +65,13 @@ def count(name: str, *labels: str, by: float = 1) -> None:
 
 
 def took(name: str, seconds: float, *labels: str) -> None:
+    """Add a duration to one of METERS."""
     if meter := _counting.get(name):
         meter.labels(*labels).observe(seconds)
 
 
 def call_carried(carried: CallFigures | None) -> None:
+    """Count what carrying a call took."""
     if carried is None:
         return
     phases = ("connect", carried.connected), ("tls", carried.secured), ("first_byte", carried.first_byte)
@@ -111,6 +113,7 @@ class Work:
 
     @contextmanager
     def going_on(self, what: str) -> Iterator[None]:
+        """Count a piece of work from here to the end of the block."""
         key = object()
         self._moved = self.now
         self._going[key] = (what, self.now)
@@ -121,6 +124,7 @@ class Work:
             self._going.pop(key, None)
 
     def moves(self) -> None:
+        """Note that some piece has got further."""
         self._moved = self.now
 
     @property

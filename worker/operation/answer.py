@@ -27,6 +27,8 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
+    """What is to be sent to a host."""
+
     method: str
     path: str
     """Below the host's URL: absolute, percent-encoded, with the query, in ASCII, as it leaves."""

@@ -194,6 +194,8 @@ class Flaw(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
+    """What a look showed."""
+
     sight: Sight
     content: Content | None = None
     """Set if and only if the sight is CONTENT."""

@@ -163,6 +163,7 @@ class Silence:
 
 
 def spared_text(left: float, failures: int, why: str) -> str:
+    """Say for how many seconds more a host is spared, and why."""
     lasts = f"for {max(1, left):.0f} s" if left > 0 else "until one look has found out whether it answers"
     return f"spared {lasts}: {failures} looks in a row failed ({why})"
 

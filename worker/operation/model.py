@@ -53,6 +53,7 @@ class Action(StrEnum):
 
     @property
     def inverse(self) -> Action:
+        """The action that undoes this one."""
         return Action.DELETE if self is Action.CREATE else Action.CREATE
 
     @property
@@ -172,10 +173,12 @@ class Step:
 
     @property
     def touched(self) -> bool:
+        """True once any attempt was ever opened."""
         return bool(self.attempts)
 
     @property
     def open_attempts(self) -> tuple[Attempt, ...]:
+        """The attempts whose fate is not known yet."""
         return tuple(a for a in self.attempts if a.state is AttemptState.OPEN)
 
     @property

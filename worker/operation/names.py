@@ -141,11 +141,13 @@ def parse_retries(value: object) -> int | None:
 
 
 def parse_watch(value: object) -> float:
+    """Return how many seconds to look."""
     rule = f"give seconds above 0, at most {LONGEST_WATCH}"
     return _ranged("watch", value, False, lambda given: 0 < given <= LONGEST_WATCH, rule)
 
 
 def parse_limit(value: object) -> int:
+    """Return how many operations to list."""
     rule = f"give a whole number from 1 to {MOST_LISTED}"
     return int(_ranged("limit", value, True, lambda given: 1 <= given <= MOST_LISTED, rule))
 

@@ -41,6 +41,8 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Request:
+    """What a producer asks for."""
+
     id: OperationId
     group: GroupId
     action: Action

@@ -225,6 +225,7 @@ AT_ONCE = Pace()
 
 
 def told_rollout(rollout: RolloutState) -> str:
+    """Return in a few words how far an operation with waves is."""
     at = f"wave {rollout.wave} of {rollout.waves}, {rollout.stage}"
     if rollout.stage is Stage.BAKING and rollout.bake_until:
         at += f" until {local(rollout.bake_until)}"

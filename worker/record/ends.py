@@ -79,6 +79,7 @@ class RedisEnds(Queries):
         return {HostName(host): each for host, each in readable("last end", key, hosts, left).items()}
 
     def things(self) -> list[GroupId]:
+        """Return every thing on which an operation has ended."""
         return sorted(self._with_keys(self._keys.left(GroupId(""))))
 
     def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> ForgottenGroup | None:
@@ -102,6 +103,7 @@ class RedisEnds(Queries):
         return cursor, [GroupId(key.removeprefix(start)) for key in found]
 
     def sizes(self, groups: Iterable[GroupId]) -> list[int]:
+        """Return how many bytes the last ends of each group take."""
         with self._client.pipeline(transaction=False) as pipe:
             for group in groups:
                 pipe.memory_usage(self._keys.ends(group))

@@ -251,6 +251,7 @@ class AsyncEvents:
         self._subscribed = False
 
     async def subscribe(self) -> None:
+        """Make sure, where Redis allows it, that no event from now on is missed."""
         if self._subscribed and not getattr(self._pubsub.connection, "outdated", False):
             return
         await self._drop()

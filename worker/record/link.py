@@ -142,6 +142,7 @@ class Link(StoreErrors):
         return tuple(OperationId(str(name)) for name, _ in found)
 
     def newest(self, number: int) -> list[str]:
+        """Return the ids of the newest operations."""
         return cast(list[str], self._client.zrevrange(self.keys.operations, 0, number - 1))
 
     def gone(self, operation: OperationId, group: GroupId, action: Action) -> RecordGone:

@@ -270,6 +270,7 @@ class WriteLimits(StoreErrors):
         self._told: Mapping[str, WriteLimit] | None = None
 
     def loads(self) -> list[LimitLoad]:
+        """Read how it stands with every limit."""
         kept = cast(dict[str, str], self._client.hgetall(self._keys.limits))
         with self._client.pipeline(transaction=False) as pipe:
             for name, part in product(kept, ("places", "queue", "pace")):

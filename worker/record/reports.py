@@ -102,6 +102,7 @@ class Silences(_Reports):
     name = "spared"
 
     def spare(self, host: HostName, milliseconds: int, failures: int, why: str) -> None:
+        """Begin a silence, or lengthen the one there is."""
         now, kept = self._read(host)
         since = now
         for before in self._found(kept).values():
@@ -201,6 +202,7 @@ class Clocks(_Reports):
         return {name: report.ahead for name, report in self._reports().items()}
 
     def inventories(self) -> dict[str, HeldInventory]:
+        """Return the inventory of each process that has one."""
         return {name: report.held for name, report in self._reports().items() if report.held is not None}
 
     def too_old(self) -> list[str]:
@@ -254,6 +256,7 @@ class Stalls(_Reports):
     name = "stalled"
 
     def note(self, worker: str, why: str) -> None:
+        """Keep that a worker stands still at this moment."""
         at = millis(self._client.time())
         with self._client.pipeline(transaction=False) as pipe:
             pipe.hset(self._key, worker, json.dumps({"at": at, "why": why}))

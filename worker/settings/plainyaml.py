@@ -46,6 +46,8 @@ def parse_plain(noun: str, text: str, lines: dict[Place, int] | None = None) -> 
 
 
 class _Reader:
+    """Puts a document together from its events."""
+
     def __init__(self, noun: str, lines: dict[Place, int]) -> None:
         self._noun, self._lines = noun, lines
 

@@ -56,6 +56,7 @@ def rest(seconds: float) -> None:
 
 
 def summary(results: StepResults) -> str:
+    """Return what the steps came to, in a few words."""
     if len(results) == 1:
         (only,) = results.values()
         return only.story or only.text

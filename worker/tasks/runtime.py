@@ -44,6 +44,7 @@ _shared = [mmap.mmap(-1, 1)]
 
 
 def stopping() -> bool:
+    """Tell whether the worker has been told to stop."""
     return _shared[0][0] != 0
 
 

@@ -62,6 +62,7 @@ class QoS(links.QoS):
             self.send_acknowledged()
 
     def send_acknowledged(self) -> None:
+        """Remove from Redis what has been acknowledged."""
         tags = []
         with contextlib.suppress(IndexError):
             while True:
