@@ -118,18 +118,28 @@ DEBUG = click.Option(
 """Every level of the command takes it."""
 
 
+TYPES = {"SECONDS": float, "N": int}
+"""What a placeholder stands for; any other for a text."""
+
+
+def option(usage: str, told: str, *name: str, **more: Any) -> Adds:
+    """Add an option as --help shows it: `--timeout SECONDS`, or a flag; a `name` is that of its parameter."""
+    flag, _, metavar = usage.partition(" ")
+    more.setdefault("type", TYPES.get(metavar))
+    if not metavar and more["type"] is None:
+        more["is_flag"] = True
+    if "default" in more:
+        more["show_default"] = True
+    return click.option(*name, flag, metavar=metavar or None, help=told, **more)
+
+
 def json_option(told: str = "Print one JSON document.") -> click.Option:
     """Return --json, which the session is told."""
     return click.Option(["--json", "as_json"], is_flag=True, expose_value=False, callback=_keep, help=told)
 
 
-as_option = click.option(
-    "--as",
-    "created_by",
-    metavar="NAME",
-    expose_value=False,
-    callback=_keep,
-    help="Who asks.  [default: user@host]",
+as_option = option(
+    "--as NAME", "Who asks.  [default: user@host]", "created_by", expose_value=False, callback=_keep
 )
 
 
@@ -167,90 +177,61 @@ def _handed_over(name: str, kind: type[Any], *options: Adds) -> Adds:
 
 def _all(*options: Adds) -> Adds:
     """Return what adds all of these, the first one first."""
-    return lambda function: functools.reduce(lambda made, option: option(made), reversed(options), function)
+    return lambda function: functools.reduce(lambda made, add: add(made), reversed(options), function)
 
 
 field_options = _handed_over(
     "fields",
     FieldOptions,
-    click.option(
-        "--set", "sets", multiple=True, metavar="FIELD=VALUE", help="A field of a thing; repeat it."
-    ),
-    click.option("-f", "--file", metavar="FILE", help="Fields as YAML or JSON; - reads standard input."),
-    click.option(
-        "--secret",
+    option("--set FIELD=VALUE", "A field of a thing; repeat it.", "sets", multiple=True),
+    option("--file FILE", "Fields as YAML or JSON; - reads standard input.", "-f"),
+    option(
+        "--secret FIELD=@FILE",
+        "A secret or sensitive field, from a file; repeat it.",
         "secrets",
         multiple=True,
-        metavar="FIELD=@FILE",
-        help="A secret or sensitive field, from a file; repeat it.",
     ),
 )
 """The command's --accept-loss and --create, if it has them, are in `fields` too."""
 
-selection_options = _handed_over(
+host_options = _handed_over(
     "selection",
     Selection,
-    click.option(
-        "--hosts",
-        metavar="A,B",
-        help="Names of hosts, separated by commas.  [default: all of the inventory]",
-    ),
-    click.option(
-        "--where",
+    option("--hosts A,B", "Names of hosts, separated by commas.  [default: all of the inventory]"),
+    option(
+        "--where LABEL=VALUE",
+        "Only hosts with this label; LABEL!=VALUE: only others. Repeat it: all must hold.",
         multiple=True,
-        metavar="LABEL=VALUE",
-        help="Only hosts with this label; LABEL!=VALUE: only others. Repeat it: all must hold.",
     ),
-    click.option("--except", "excepted", metavar="A,B", help="Not these hosts."),
+    option("--except A,B", "Not these hosts.", "excepted"),
 )
 
 pace_options = _handed_over(
     "pace",
     Pace,
-    click.option(
-        "--waves", metavar="SIZES", help="Change hosts in waves: 1,10%,100%. The last size repeats."
-    ),
-    click.option("--wave-by", metavar="LABEL", help="One wave for each value of a label."),
-    click.option(
-        "--bake", metavar="TIME", help="Wait after each wave, such as 60s, then look at every host again."
-    ),
-    click.option("--hold", is_flag=True, help="Stop after each wave until `lockstep promote OPERATION`."),
-    click.option(
-        "--expires", metavar="TIME", help="Roll back unless all waves are done so soon, such as 2h."
-    ),
-    click.option("--health", metavar="PATH", help="What must answer 2xx on changed hosts after each wave."),
+    option("--waves SIZES", "Change hosts in waves: 1,10%,100%. The last size repeats."),
+    option("--wave-by LABEL", "One wave for each value of a label."),
+    option("--bake TIME", "Wait after each wave, such as 60s, then look at every host again."),
+    option("--hold", "Stop after each wave until `lockstep promote OPERATION`."),
+    option("--expires TIME", "Roll back unless all waves are done so soon, such as 2h."),
+    option("--health PATH", "What must answer 2xx on changed hosts after each wave."),
 )
 
 wait_options = _all(
-    selection_options,
-    click.option(
-        "--wait/--no-wait", default=True, show_default=True, help="Wait until it is done or undone."
-    ),
-    click.option(
-        "--timeout",
-        type=float,
-        metavar="SECONDS",
-        help="Give up waiting after this time; the operation goes on.  [default: never]",
-    ),
-    click.option(
-        "--id",
+    host_options,
+    option("--wait/--no-wait", "Wait until it is done or undone.", default=True),
+    option("--timeout SECONDS", "Give up waiting after this time; the operation goes on.  [default: never]"),
+    option(
+        "--id ID",
+        "The operation's id: with it, repeating the command is harmless.  [default: random]",
         "operation_id",
-        metavar="ID",
-        help="The operation's id: with it, repeating the command is harmless.  [default: random]",
     ),
-    click.option(
-        "--deadline",
-        type=float,
-        metavar="SECONDS",
-        help="Roll back unless every host is done so soon.  [default: LOCKSTEP_DEADLINE, 300]",
+    option(
+        "--deadline SECONDS",
+        "Roll back unless every host is done so soon.  [default: LOCKSTEP_DEADLINE, 300]",
     ),
-    click.option(
-        "--retries",
-        type=int,
-        metavar="N",
-        help="Give a host up after N tries beyond the first.  [default: no bound but time]",
-    ),
-    click.option("--preflight", is_flag=True, help="Ask every host first; write nothing unless all answer."),
+    option("--retries N", "Give a host up after N tries beyond the first.  [default: no bound but time]"),
+    option("--preflight", "Ask every host first; write nothing unless all answer."),
     as_option,
     pace_options,
 )

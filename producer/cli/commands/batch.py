@@ -20,9 +20,10 @@ from lockstep.producer.cli.options import (
     as_option,
     command,
     field_options,
+    host_options,
+    option,
     pace_options,
     read_given,
-    selection_options,
 )
 from lockstep.producer.cli.output import answer, answer_json, answer_table, document, note, printable
 from lockstep.producer.cli.text import NOTHING
@@ -43,9 +44,9 @@ HEADER = ("HOST", "HOLDS NOW", "CALL", "NOTE")
 @command()
 @click.argument("action", type=click.Choice(["create", "set", "delete"]), metavar="create|set|delete")
 @click.argument("group", metavar="GROUP|KIND/ID")
-@click.option("--create", "upsert", is_flag=True, help="With set: make it where it is absent.")
+@option("--create", "With set: make it where it is absent.", "upsert")
 @field_options
-@selection_options
+@host_options
 @pace_options
 def plan(
     session: Session, action: str, group: str, *, fields: FieldOptions, selection: Selection, pace: Pace
@@ -168,15 +169,15 @@ def _host(host: HostPlan, waves: Mapping[HostName, int]) -> dict[str, object]:
 
 @command(lines=True)
 @click.argument("file")
-@selection_options
-@click.option("--plan", "plan_only", is_flag=True, help="Only show what would be done; write nothing.")
+@host_options
+@option("--plan", "Only show what would be done; write nothing.", "plan_only")
 @ACCEPT_LOSS
-@click.option(
+@option(
     "--at-once",
+    "Groups at a time.  [default: 8, and 1 where things of a kind are among them]",
     type=click.IntRange(1, 64),
-    help="Groups at a time.  [default: 8, and 1 where things of a kind are among them]",
 )
-@click.option("--resume", metavar="RUN", help="Go on with a run: what it started is not started again.")
+@option("--resume RUN", "Go on with a run: what it started is not started again.")
 @pace_options
 @as_option
 def apply(

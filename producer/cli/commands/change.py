@@ -13,6 +13,7 @@ from lockstep.producer.cli.options import (
     as_option,
     command,
     field_options,
+    option,
     wait_options,
 )
 from lockstep.producer.cli.output import answer, answer_json, note, printable, read_document
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 @command()
 @click.argument("names", nargs=-1, required=True, metavar="[OPERATION] HOST")
-@click.option("--reason", metavar="TEXT", required=True, help="Why; kept in the record.")
+@option("--reason TEXT", "Why; kept in the record.", required=True)
 @as_option
 def abandon(session: Session, names: tuple[str, ...], reason: str) -> Exit:
     """Give up on HOST in OPERATION, or in every operation that waits for it.
@@ -63,9 +64,7 @@ def abandon(session: Session, names: tuple[str, ...], reason: str) -> Exit:
     return Exit.OK
 
 
-ACCEPT_LOSS = click.option(
-    "--accept-loss", is_flag=True, help="Do it although an undo would not bring everything back."
-)
+ACCEPT_LOSS = option("--accept-loss", "Do it although an undo would not bring everything back.")
 
 
 @command()
@@ -94,7 +93,7 @@ def create(session: Session, name: str, fields: FieldOptions, **wanted: Any) -> 
 
 @command("set")
 @click.argument("name", metavar="KIND/ID")
-@click.option("--create", "upsert", is_flag=True, help="Make it where it is absent.")
+@option("--create", "Make it where it is absent.", "upsert")
 @ACCEPT_LOSS
 @field_options
 @wait_options
@@ -135,8 +134,8 @@ def delete(session: Session, name: str, accept_loss: bool, **wanted: Any) -> Exi
 @command()
 @click.argument("operation_id", metavar="OPERATION")
 @click.argument("host")
-@click.option("--restore", "choice", flag_value="restore", help="Write what was there before over it.")
-@click.option("--leave", "choice", flag_value="leave", help="Leave it; the operation ends without it.")
+@option("--restore", "Write what was there before over it.", "choice", flag_value="restore")
+@option("--leave", "Leave it; the operation ends without it.", "choice", flag_value="leave")
 @as_option
 def resolve(session: Session, operation_id: str, host: str, choice: str | None) -> Exit:
     """Decide about a HOST that shows what somebody else has written since.
@@ -162,7 +161,7 @@ def resolve(session: Session, operation_id: str, host: str, choice: str | None) 
 
 @command()
 @click.argument("operation_id", metavar="OPERATION")
-@click.option("--reason", metavar="TEXT", help="Why; kept in the record.")
+@option("--reason TEXT", "Why; kept in the record.")
 @as_option
 def cancel(session: Session, operation_id: str, reason: str | None) -> Exit:
     """Roll back OPERATION unless it is decided already.
@@ -180,7 +179,7 @@ def cancel(session: Session, operation_id: str, reason: str | None) -> Exit:
 
 @command()
 @click.argument("operation_id", metavar="OPERATION")
-@click.option("--reason", metavar="TEXT", required=True, help="Why; kept in the record.")
+@option("--reason TEXT", "Why; kept in the record.", required=True)
 @as_option
 def hold(session: Session, operation_id: str, reason: str) -> Exit:
     """Keep OPERATION from going further than the wave at work.
@@ -201,8 +200,8 @@ def hold(session: Session, operation_id: str, reason: str) -> Exit:
 
 @command()
 @click.argument("operation_id", metavar="OPERATION")
-@click.option("--reason", metavar="TEXT", help="Why; kept in the record.")
-@click.option("--hold", "number", type=click.IntRange(1), metavar="N", help="That hold alone, no newer one.")
+@option("--reason TEXT", "Why; kept in the record.")
+@option("--hold N", "That hold alone, no newer one.", "number", type=click.IntRange(1))
 @as_option
 def promote(session: Session, operation_id: str, reason: str | None, number: int | None) -> Exit:
     """Release the hold on OPERATION, so that it goes on.

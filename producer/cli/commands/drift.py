@@ -11,7 +11,7 @@ import click
 
 from lockstep.producer.cli.commands.change import ACCEPT_LOSS, change
 from lockstep.producer.cli.exits import OF_STATE, Exit, Session
-from lockstep.producer.cli.options import FieldOptions, Selection, as_option, command, selection_options
+from lockstep.producer.cli.options import FieldOptions, Selection, as_option, command, host_options, option
 from lockstep.producer.cli.output import answer, answer_json, answer_table, note, printable, read_document
 from lockstep.producer.cli.text import sentence
 from lockstep.worker.operation.errors import RecordGone
@@ -152,9 +152,9 @@ def _doubts(look: GroupDrift) -> Iterator[str]:
 
 @command()
 @click.argument("group", metavar="GROUP|KIND/ID")
-@click.option("--to", "presence", type=click.Choice([each.value for each in Presence]), help="Of a group.")
+@option("--to", "Of a group.", "presence", type=click.Choice([each.value for each in Presence]))
 @ACCEPT_LOSS
-@selection_options
+@host_options
 @as_option
 def repair(
     session: Session,
@@ -199,8 +199,8 @@ SHOWN = 20
 
 
 @command()
-@click.option("--deleted-before", "text", metavar="WHEN", required=True, help="90d (ago), or 2026-01-31.")
-@click.option("--yes", "do_it", is_flag=True, help="Do it; without, it is only shown.")
+@option("--deleted-before WHEN", "90d (ago), or 2026-01-31.", "text", required=True)
+@option("--yes", "Do it; without, it is only shown.", "do_it")
 def forget(session: Session, text: str, do_it: bool) -> Exit:
     """Forget groups that were deleted on every host before WHEN: their entries in Redis go.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lockstep.producer.cli.exits import OF_STATE, Exit, Session
-from lockstep.producer.cli.options import Selection, as_option, command, selection_options
+from lockstep.producer.cli.options import Selection, as_option, command, host_options, option
 from lockstep.producer.cli.output import answer, answer_json, answer_table, document, note, printable
 from lockstep.producer.cli.text import NOTHING, sentence
 from lockstep.worker.operation.errors import InvalidInput
@@ -30,7 +30,7 @@ DOCTOR_WIDTH, PROBE_WIDTH = 18, 26
 
 
 @command()
-@selection_options
+@host_options
 def hosts(session: Session, *, selection: Selection) -> Exit:
     """Ask every host now, and show its labels, the drift seen on it, and whether it is paused.
 
@@ -51,7 +51,7 @@ def hosts(session: Session, *, selection: Selection) -> Exit:
 
 @command()
 @click.argument("host")
-@click.option("--why", metavar="TEXT", required=True, help="Why; told to everyone who is refused.")
+@option("--why TEXT", "Why; told to everyone who is refused.", required=True)
 @as_option
 def pause(session: Session, *, host: str, why: str) -> Exit:
     """Refuse new operations that need HOST, until it is resumed.
@@ -88,8 +88,8 @@ def resume(session: Session, *, host: str) -> Exit:
 
 @command()
 @click.argument("host")
-@click.option("--dry-run", is_flag=True, help="Show the plan only.")
-@click.option("--yes", is_flag=True, help="Carry the plan out without asking.")
+@option("--dry-run", "Show the plan only.")
+@option("--yes", "Carry the plan out without asking.")
 @as_option
 def sync(session: Session, *, host: str, dry_run: bool, yes: bool) -> Exit:
     """Give a new or rebuilt HOST the groups that it should hold.
@@ -201,14 +201,7 @@ def _findings(session: Session) -> Generator[Finding]:
 
 @command()
 @click.argument("host")
-@click.option(
-    "--watch",
-    type=float,
-    default=30,
-    show_default=True,
-    metavar="SECONDS",
-    help="How long to look for a write whose client left.",
-)
+@option("--watch SECONDS", "How long to look for a write whose client left.", default=30)
 def probe(session: Session, host: str, watch: float) -> Exit:
     """Test whether the API of HOST does what Lockstep needs, and recommend settle_seconds.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lockstep.producer.cli.exits import Exit, Session
-from lockstep.producer.cli.options import DEBUG, command, json_option
+from lockstep.producer.cli.options import DEBUG, command, json_option, option
 from lockstep.producer.cli.output import answer, answer_json, answer_table, note
 from lockstep.worker.operation.errors import InvalidInput, LockstepError
 from lockstep.worker.operation.host import Auth, Host, parse_url
@@ -116,13 +116,11 @@ def schema(session: Session) -> Exit:
 
 @command()
 @click.argument("file")
-@click.option("--host", metavar="URL", help="Walk the kind there; a name of the inventory will do too.")
-@click.option(
-    "--id", "given", metavar="ID", help="The scratch id, as behind KIND/.  [default: of its examples]"
-)
-@click.option("--login", metavar="FILE", help="Log in with the `user:password` of this file.")
-@click.option("--token", metavar="FILE", help="Log in with the bearer token of this file.")
-@click.option("--key", metavar="HEADER=FILE", help="Send what this file holds as this header.")
+@option("--host URL", "Walk the kind there; a name of the inventory will do too.")
+@option("--id ID", "The scratch id, as behind KIND/.  [default: of its examples]", "given")
+@option("--login FILE", "Log in with the `user:password` of this file.")
+@option("--token FILE", "Log in with the bearer token of this file.")
+@option("--key HEADER=FILE", "Send what this file holds as this header.")
 def check(
     session: Session,
     file: str,

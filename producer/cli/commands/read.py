@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from lockstep.producer.cli.exits import Exit, Session
-from lockstep.producer.cli.options import command
+from lockstep.producer.cli.options import command, option
 from lockstep.producer.cli.output import (
     answer,
     answer_json,
@@ -66,8 +66,8 @@ def _tell(session: Session, operation: Status, steps: Sequence[Step]) -> None:
 
 
 @command("list")
-@click.option("--limit", type=int, default=20, show_default=True, metavar="N", help="At most N operations.")
-@click.option("--stuck", "stuck_only", is_flag=True, help="Only what needs a person, and what to type.")
+@option("--limit N", "At most N operations.", default=20)
+@option("--stuck", "Only what needs a person, and what to type.", "stuck_only")
 def list_(session: Session, limit: int, stuck_only: bool) -> Exit:
     """List operations, newest first.
 
@@ -190,19 +190,19 @@ def show(session: Session, operation_id: str) -> Exit:
 
 
 @command()
-@click.option("--group", metavar="PATTERN", help="Only groups like this; * stands for any text.")
-@click.option("--by", metavar="PATTERN", help="Only what they asked for; * stands for any text.")
-@click.option("--action", type=click.Choice([each.value for each in Action]), help="Only this action.")
-@click.option(
+@option("--group PATTERN", "Only groups like this; * stands for any text.")
+@option("--by PATTERN", "Only what they asked for; * stands for any text.")
+@option("--action", "Only this action.", type=click.Choice([each.value for each in Action]))
+@option(
     "--state",
+    "Only in this state; repeat it for several.",
     "states",
     type=click.Choice([each.value for each in State]),
     multiple=True,
-    help="Only in this state; repeat it for several.",
 )
-@click.option("--since", metavar="TIME", help="Only what was accepted then or later.")
-@click.option("--until", metavar="TIME", help="Only what was accepted before.")
-@click.option("--limit", type=int, default=100, show_default=True, metavar="N", help="At most N operations.")
+@option("--since TIME", "Only what was accepted then or later.")
+@option("--until TIME", "Only what was accepted before.")
+@option("--limit N", "At most N operations.", default=100)
 def history(session: Session, *, since: str | None, until: str | None, **wanted: Any) -> Exit:
     """Search all recorded operations, newest first.
 
@@ -221,7 +221,7 @@ def history(session: Session, *, since: str | None, until: str | None, **wanted:
 
 @command()
 @click.argument("operation_id", metavar="OPERATION")
-@click.option("--html", "file", metavar="FILE", required=True, help="Where to write the page.")
+@option("--html FILE", "Where to write the page.", "file", required=True)
 def report(session: Session, operation_id: str, file: str) -> Exit:
     """Write OPERATION with its timeline as one HTML page that needs nothing else.
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lockstep.producer.cli.exits import Exit, Session
-from lockstep.producer.cli.options import command
+from lockstep.producer.cli.options import command, option
 from lockstep.producer.cli.output import (
     COLOURS,
     answer,
@@ -136,7 +136,7 @@ EVERY = 1.0
 
 @command(lines=True)
 @click.argument("operation_id", metavar="[OPERATION]", required=False)
-@click.option("--limit", type=int, default=20, show_default=True, metavar="N", help="At most N rows.")
+@option("--limit N", "At most N rows.", default=20)
 def watch(session: Session, operation_id: str | None, limit: int) -> Exit:
     """Watch the newest operations, or every host of OPERATION until it ends.
 
