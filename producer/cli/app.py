@@ -11,7 +11,7 @@ from click.shell_completion import get_completion_class
 
 from lockstep.producer.cli.commands import batch, change, drift, hosts, kinds, read, watch
 from lockstep.producer.cli.exits import Exit, Session, exit_of
-from lockstep.producer.cli.options import DEBUG, command
+from lockstep.producer.cli.options import command, debug_option
 from lockstep.producer.cli.output import answer, note
 from lockstep.producer.process import Stopped, interruptible, outlets
 from lockstep.worker.operation.errors import LockstepError
@@ -101,7 +101,7 @@ def lockstep(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-lockstep.params.append(DEBUG)
+debug_option(lockstep)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

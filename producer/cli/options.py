@@ -7,7 +7,7 @@ import inspect
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
 
 Command = Callable[..., Exit]
+F = TypeVar("F", bound=Callable[..., Any] | click.Command)
 Adds = Callable[[Command], Command]
 """Adds options to a command."""
 
@@ -107,22 +108,11 @@ def _keep(context: click.Context, parameter: click.Parameter, given: object) -> 
         setattr(context.ensure_object(Session), str(parameter.name), given)
 
 
-DEBUG = click.Option(
-    ["--debug"],
-    is_flag=True,
-    is_eager=True,
-    expose_value=False,
-    callback=_keep,
-    help="Print tracebacks with errors.",
-)
-"""Every level of the command takes it."""
-
-
 TYPES = {"SECONDS": float, "N": int}
 """What a placeholder stands for; any other for a text."""
 
 
-def option(usage: str, told: str, *name: str, **more: Any) -> Adds:
+def option(usage: str, told: str, *name: str, **more: Any) -> Callable[[F], F]:
     """Add an option as --help shows it: `--timeout SECONDS`, or a flag; a `name` is that of its parameter."""
     flag, _, metavar = usage.partition(" ")
     more.setdefault("type", TYPES.get(metavar))
@@ -133,14 +123,15 @@ def option(usage: str, told: str, *name: str, **more: Any) -> Adds:
     return click.option(*name, flag, metavar=metavar or None, help=told, **more)
 
 
-def json_option(told: str = "Print one JSON document.") -> click.Option:
-    """Return --json, which the session is told."""
-    return click.Option(["--json", "as_json"], is_flag=True, expose_value=False, callback=_keep, help=told)
+kept = functools.partial(option, expose_value=False, callback=_keep)
+"""Add one that the session is told, and not the command."""
+debug_option = kept("--debug", "Print tracebacks with errors.", is_eager=True)
+"""Every level of the command takes it."""
+as_option = kept("--as NAME", "Who asks.  [default: user@host]", "created_by")
 
 
-as_option = option(
-    "--as NAME", "Who asks.  [default: user@host]", "created_by", expose_value=False, callback=_keep
-)
+def json_option(told: str = "Print one JSON document.") -> Callable[[F], F]:
+    return kept("--json", told, "as_json")
 
 
 def command(name: str | None = None, *, lines: bool = False) -> Callable[[Command], click.Command]:
@@ -154,8 +145,7 @@ def command(name: str | None = None, *, lines: bool = False) -> Callable[[Comman
         run = click.make_pass_decorator(Session)(function)
         made = click.command(name, help=text, epilog=f"\b\nExamples:\n{examples}")(run)
         told = f"Print one JSON document{' a line' if lines else ''} (fields: docs/cli.md)."
-        made.params += [json_option(told), DEBUG]
-        return made
+        return debug_option(json_option(told)(made))
 
     return decorate
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lockstep.producer.cli.exits import Exit, Session
-from lockstep.producer.cli.options import DEBUG, command, json_option, option
+from lockstep.producer.cli.options import command, debug_option, json_option, option
 from lockstep.producer.cli.output import answer, answer_json, answer_table, note
 from lockstep.worker.operation.errors import InvalidInput, LockstepError
 from lockstep.worker.operation.host import Auth, Host, parse_url
@@ -198,4 +198,4 @@ kinds = click.Group(
     epilog="\b\nExamples:\n  lockstep kinds\n  lockstep kinds show rabbitmq-user\n"
     "  lockstep kinds check kinds/vhost.yaml --host http://127.0.0.1:15672",
 )
-kinds.params += [json_option(), DEBUG]
+debug_option(json_option()(kinds))
