@@ -9,7 +9,7 @@ import select
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
@@ -24,16 +24,25 @@ if TYPE_CHECKING:
     from lockstep.producer.doctor import Finding
     from lockstep.worker.record.reports import HeldInventory
 
-MOMENTS = {"at", "since", "until", "seen_at", "read_at", "due_at", "bake_until", "expires_at"} | {
+MOMENTS = {"at", "since", "until", "seen_at", "read_at", "due_at", "bake_until", "expires_at", "known_at"} | {
     f"{what}_at" for what in ("created", "deadline", "decided", "ended")
 }
 LEVEL_WIDTH = 8
 
 
 def document(of: object, names: str) -> dict[str, object]:
-    """Return attributes by their names, as JSON knows them: moments as text."""
-    values = {name: getattr(of, name) for name in names.split()}
-    return {name: moment(value) if name in MOMENTS else value for name, value in values.items()}
+    """Return attributes by their names, as JSON knows them: moments as text.
+
+    `expected=end.presence` gives one another name, and takes it from what `end` is; None if that is None.
+    """
+    found = {}
+    for each in names.split():
+        name, _, path = each.rpartition("=")
+        value: Any = of
+        for attribute in path.split("."):
+            value = None if value is None else getattr(value, attribute)
+        found[name or path] = moment(value) if (name or path) in MOMENTS else value
+    return found
 
 
 def operation_document(operation: Status) -> dict[str, object]:
@@ -61,15 +70,8 @@ def full_document(operation: Status, steps: Iterable[Step]) -> dict[str, object]
 
 
 def event_document(event: Event) -> dict[str, object]:
-    attempt = event.attempt
-    return {
-        **document(event, "at what host"),
-        "undo": attempt.undo if attempt else None,
-        "said": event.said,
-        "known_as": attempt.state if attempt else None,
-        "known_at": moment(attempt.closed_at) if attempt else None,
-        "attempt": attempt.id if attempt else None,
-    }
+    known = "known_as=attempt.state known_at=attempt.closed_at attempt=attempt.id"
+    return document(event, f"at what host undo=attempt.undo said {known}")
 
 
 def inventory_document(worker: str, held: HeldInventory) -> dict[str, object]:
@@ -92,12 +94,9 @@ def moment(at: Millis | None) -> str | None:
 def _host(operation: Status, step: Step) -> dict[str, object]:
     host = host_result(operation, step)
     return {
-        **document(host, "host before outcome undo attempts reason due_at lost_fields"),
-        "story": host.story.text,
-        "changed": host.story.changed,
-        "changed_by": host.story.changed_by,
-        "changed_after_decision": host.story.changed_late,
-        "undone_by": host.story.undone,
+        **document(host, "host before outcome undo attempts reason due_at lost_fields story=story.text"),
+        **document(host, "changed=story.changed changed_by=story.changed_by"),
+        **document(host, "changed_after_decision=story.changed_late undone_by=story.undone"),
         **(document(host, "wave gate") if operation.rollout else {}),
     }
 

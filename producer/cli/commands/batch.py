@@ -151,12 +151,9 @@ def _summary(made: Plan) -> list[str]:
 
 def _document(made: Plan, waves: Mapping[HostName, int]) -> dict[str, object]:
     return {
-        "group": made.group,
-        "action": made.verb,
+        **document(made, "group action=verb"),
         "would_succeed": not made.problems,
-        "held_by": made.owner,
-        "paused": made.paused,
-        "loses": made.loses,
+        **document(made, "held_by=owner paused loses"),
         "hosts": [_host(each, waves) for each in made.hosts],
     }
 
@@ -263,16 +260,10 @@ def _planned(
 
 
 def _tell(came: WishResult, as_json: bool) -> None:
-    document = {
-        "group": came.wish.group,
-        "action": came.wish.verb,
-        "id": came.operation,
-        "state": came.state,
-        "committed": came.state is State.COMMITTED,
-        "reason": came.reason,
-    }
+    committed = came.state is State.COMMITTED
     if as_json:
-        answer(json.dumps(document))
-    elif came.state is not State.COMMITTED:
+        told = document(came, "group=wish.group action=wish.verb id=operation state")
+        answer(json.dumps({**told, "committed": committed, "reason": came.reason}))
+    elif not committed:
         state = came.state or "not started"
         answer(printable(f"{came.wish.verb} {came.wish.group}: {state}, {came.reason} ({came.operation})"))

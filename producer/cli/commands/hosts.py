@@ -165,10 +165,7 @@ def _document(each: HostStanding) -> dict[str, object]:
         **document(each, "host url labels answering said"),
         "paused": each.pause and document(each.pause, "by at why"),
         "spared": each.silence and document(each.silence, "since until failures why"),
-        "drift": [
-            {**document(drift, "group found seen_at"), "expected": drift.end.presence}
-            for drift in each.drifts
-        ],
+        "drift": [document(drift, "group found seen_at expected=end.presence") for drift in each.drifts],
     }
 
 

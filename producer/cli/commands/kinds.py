@@ -11,7 +11,7 @@ import click
 
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.producer.cli.options import command, debug_option, json_option, option
-from lockstep.producer.cli.output import answer, answer_json, answer_table, note
+from lockstep.producer.cli.output import answer, answer_json, answer_table, document, note
 from lockstep.worker.operation.errors import InvalidInput, LockstepError
 from lockstep.worker.operation.host import Auth, Host, parse_url
 from lockstep.worker.operation.model import HostName
@@ -76,14 +76,9 @@ def _row(kind: Kind) -> tuple[str, ...]:
 
 
 def _document(kind: Kind) -> dict[str, object]:
-    return {
-        "kind": kind.name,
-        "digest": kind.digest,
-        "about": kind.definition.about,
-        "file": kind.file,
-        "parts": kind.definition.id.parts,
-        "fields": {name: each.model_dump(exclude_unset=True) for name, each in kind.fields.items()},
-    }
+    fields = {name: each.model_dump(exclude_unset=True) for name, each in kind.fields.items()}
+    names = "kind=name digest about=definition.about file parts=definition.id.parts"
+    return {**document(kind, names), "fields": fields}
 
 
 @command()
