@@ -99,7 +99,7 @@ class Driver:
         return self
 
     def begin_undo(self, host: HostName, attempt: str) -> Forward:
-        return self.store.begin_undo(self.id, host, f"url-of-{host}", AttemptId(attempt)).next
+        return self.store.begin_undo(self.id, host, f"url-of-{host}", AttemptId(attempt), Millis(0)).next
 
     def finish_undo(self, host: HostName, attempt: str, verdict: Effect, lost: tuple[str, ...] = ()) -> bool:
         return self.store.finish_undo(self.id, host, AttemptId(attempt), verdict, "said", lost)

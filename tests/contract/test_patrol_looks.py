@@ -78,7 +78,7 @@ def looked(
         60.0,
         hosts.get,
     )
-    return patrol(context, memory.memory, group, BEAT)
+    return patrol(context, group, BEAT)
 
 
 @pytest.mark.usefixtures("ended")

@@ -116,9 +116,9 @@ def test_a_repair_waits_for_the_end_of_a_pause(memory: MemoryBench) -> None:
     beat = PatrolTimes(every=1, longest=10, watched=1000, repair=1000, budget=1000, deadline=LONG)
     memory.pause(A, "alice", "disk swap")
 
-    assert patrol(context, store, GROUP, beat).repairs == ()
+    assert patrol(context, GROUP, beat).repairs == ()
     memory.resume(A)
-    (repair,) = patrol(context, store, GROUP, beat).repairs
+    (repair,) = patrol(context, GROUP, beat).repairs
     assert [host.name for host in repair.hosts] == [A]
 
 

@@ -3,7 +3,16 @@ from __future__ import annotations
 import pytest
 
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.model import Action, AttemptId, AttemptState, OperationId, Outcome, State, Undo
+from lockstep.worker.operation.model import (
+    Action,
+    AttemptId,
+    AttemptState,
+    Millis,
+    OperationId,
+    Outcome,
+    State,
+    Undo,
+)
 from lockstep.worker.operation.transitions import Forward, Progress
 from tests.contract.bench import SETTLED, Bench
 from tests.contract.driver import ABSENT, PRESENT, A, B, Driver
@@ -104,7 +113,7 @@ def test_nothing_of_a_commit_is_undone(create: Driver) -> None:
 
 
 def test_another_url_for_the_host_undoes_nothing(rolling: Driver) -> None:
-    said = rolling.store.begin_undo(rolling.id, A, "another url", AttemptId("u1"))
+    said = rolling.store.begin_undo(rolling.id, A, "another url", AttemptId("u1"), Millis(0))
     assert said == Progress(Forward.ELSEWHERE, fingerprint="url-of-a")
     assert rolling.counts().open == 0
 

@@ -25,7 +25,7 @@ def run_patrol(run: Run) -> None:
     """Look at the group, and publish what is to be repaired."""
     ledger, started = run.broker.ledger, run.world.now
     alone = all(other is run or other.message.kind != "patrol" for other in ledger.running)
-    came = patrol(run.context, run.store, GROUP, BEAT)
+    came = patrol(run.context, GROUP, BEAT)
     for repair in came.repairs:
         hosts = tuple(host.name for host in repair.hosts)
         run.broker.publish_chord("forward", repair.id, repair.action, hosts)

@@ -16,7 +16,6 @@ from lockstep.worker.operation.model import (
     Presence,
     Undo,
 )
-from lockstep.worker.operation.store import LONG_AGO
 from lockstep.worker.operation.transitions import Claim, Forward, Phase, Progress, Refusal, Settled
 from tests.twin.limit import OVER, SEND
 from tests.twin.queries import MemoryQueries
@@ -30,12 +29,7 @@ class AfterDecision(MemoryQueries):
     """Transitions that work on what has been decided."""
 
     def begin_undo(
-        self,
-        operation: OperationId,
-        host: HostName,
-        fingerprint: str,
-        attempt: AttemptId,
-        sent_at: Millis = LONG_AGO,
+        self, operation: OperationId, host: HostName, fingerprint: str, attempt: AttemptId, sent_at: Millis
     ) -> Progress:
         """Open an attempt of the inverse."""
         record = self._load(operation)

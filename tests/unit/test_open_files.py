@@ -74,7 +74,7 @@ store.left[G] = {
     for name, host in hosts.items()
 }
 resource.setrlimit(resource.RLIMIT_NOFILE, (300, 300))
-print(_told(patrol(replace(context(memory, None), host=hosts.get), store, G, beat_of(settings))))
+print(_told(patrol(replace(context(memory, None), host=hosts.get), G, beat_of(settings))))
 """
 
 

@@ -38,8 +38,6 @@ from lockstep.worker.operation.transitions import (
 )
 from lockstep.worker.operation.waves import GateVerdict, Health
 
-LONG_AGO = Millis(0)
-
 
 class Store(Protocol):
     """Every method raises StoreUnavailable when Redis does not answer."""
@@ -101,12 +99,7 @@ class Store(Protocol):
         """Record what a GET showed after the decision: closes settled attempts, proves restored hosts."""
 
     def begin_undo(
-        self,
-        operation: OperationId,
-        host: HostName,
-        fingerprint: str,
-        attempt: AttemptId,
-        sent_at: Millis = LONG_AGO,
+        self, operation: OperationId, host: HostName, fingerprint: str, attempt: AttemptId, sent_at: Millis
     ) -> Progress:
         """Open an attempt of the inverse (SEND): a look not sent before `sent_at` says that it is needed."""
 

@@ -24,7 +24,6 @@ from lockstep.worker.operation.model import (
     Seen,
     Stage,
 )
-from lockstep.worker.operation.store import LONG_AGO
 from lockstep.worker.operation.thing import ThingLook
 from lockstep.worker.operation.transitions import (
     Accepted,
@@ -206,12 +205,7 @@ class RedisStore(RedisEnds):
         return Settled(restored == "1", int(opened), Millis(int(again)) if again != "0" else None)
 
     def begin_undo(
-        self,
-        operation: OperationId,
-        host: HostName,
-        fingerprint: str,
-        attempt: AttemptId,
-        sent_at: Millis = LONG_AGO,
+        self, operation: OperationId, host: HostName, fingerprint: str, attempt: AttemptId, sent_at: Millis
     ) -> Progress:
         return self._progress("begin_undo", operation, host, fingerprint, attempt, *self._times, sent_at)
 

@@ -21,7 +21,6 @@ from lockstep.worker.operation.model import (
     Outcome,
     Presence,
 )
-from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.transitions import Accepted, Request
 from lockstep.worker.operation.waves import GateVerdict, Health
 from lockstep.worker.steps import content
@@ -118,8 +117,9 @@ class PatrolResult:
     why_not: str = "no host was asked: this worker knows none of the group's"
 
 
-def patrol(context: StepContext, store: Store, group: GroupId, beat: PatrolTimes) -> PatrolResult:
+def patrol(context: StepContext, group: GroupId, beat: PatrolTimes) -> PatrolResult:
     """Look at every host that an ended operation covered; repair explained drift, report the rest."""
+    store = context.store
     now = store.now()
     suspicions = store.suspicions(group)
     newest = max(suspicions.values(), default=Millis(0))
@@ -140,7 +140,7 @@ def patrol(context: StepContext, store: Store, group: GroupId, beat: PatrolTimes
         store.patrol_again(group, Millis(now + beat.every), newest)
         return PatrolResult(why_not="nothing is known: an operation came in between")
     drifts = tuple(drift for drift in found.values() if drift is not None)
-    repairs = (_repair(context, store, group, action, drifts, beat) for action in Action)
+    repairs = (_repair(context, group, action, drifts, beat) for action in Action)
     begun = tuple(repair for repair in repairs if repair is not None)
     late = len(ends) - asked - strange
     return PatrolResult(drifts, tuple(new), begun, asked, len(found), strange, late)
@@ -176,12 +176,7 @@ def _look(
 
 
 def _repair(
-    context: StepContext,
-    store: Store,
-    group: GroupId,
-    action: Action,
-    drifts: tuple[Drift, ...],
-    beat: PatrolTimes,
+    context: StepContext, group: GroupId, action: Action, drifts: tuple[Drift, ...], beat: PatrolTimes
 ) -> Request | None:
     """Record the operation that mends what is explained; nothing if another operation came in between."""
     mended = [drift for drift in drifts if drift.explained and drift.remedy is action]
@@ -192,6 +187,6 @@ def _repair(
     key = OperationId(context.clock.new_id())
     request = Request(key, group, action, hosts, beat.deadline, PATROL, repairs=ends)
     try:
-        return request if store.accept(request) is Accepted.ACCEPTED else None
+        return request if context.store.accept(request) is Accepted.ACCEPTED else None
     except HostPaused:
         return None  # looked at again while it is watched; by then the pause may be over

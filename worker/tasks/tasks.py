@@ -153,7 +153,7 @@ def patrol_group(self: Task[..., str], group: GroupId) -> str:
     """Compare one group's hosts with the record; repair what a late write explains, report the rest."""
 
     def run(runtime: Runtime) -> str:
-        came = patrol_step(runtime.context, runtime.store, group, beat_of(runtime.settings))
+        came = patrol_step(runtime.context, group, beat_of(runtime.settings))
         if came.asked and not came.answered:
             logger.error("the patrol got no answer about the group from any of %d hosts", came.asked)
             metrics.count("not_done", "patrol look")

@@ -15,6 +15,7 @@ from lockstep.worker.operation.model import (
     AttemptId,
     Decision,
     HostName,
+    Millis,
     OperationId,
     Outcome,
     Presence,
@@ -114,7 +115,7 @@ class Hand:
 
     def restore(self, operation: Operation, host: HostName) -> None:
         id_ = next(self._ids)
-        self.store.begin_undo(operation.id, host, self._prints[host], id_)
+        self.store.begin_undo(operation.id, host, self._prints[host], id_, Millis(0))
         self.store.finish_undo(operation.id, host, id_, Effect.APPLIED, "200")
 
     def contest(self, operation: Operation, host: HostName) -> None:

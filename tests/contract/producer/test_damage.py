@@ -108,7 +108,7 @@ class Scene:
 
     def patrol(self, name: str) -> PatrolResult:
         beat = replace(beat_of(self.settings), repair=-1)  # it reports only
-        return patrol(self.runtime.context, self.runtime.store, GroupId(name), beat)
+        return patrol(self.runtime.context, GroupId(name), beat)
 
     def place(self, kind: str) -> tuple[str, str]:
         """The key that is damaged, and its field; '' for each of them."""

@@ -21,6 +21,7 @@ from lockstep.worker.operation.model import (
     GroupId,
     HostName,
     HostRef,
+    Millis,
     OperationId,
     Outcome,
     Presence,
@@ -121,7 +122,7 @@ def test_every_transition_that_something_rests_on_waits(
         assert known.view(op, host.name).step.outcome is Outcome.APPLIED  # type: ignore[union-attr]
         refused(lambda: store(served).claim(op))
         refused(lambda: store(served).cancel(op, "because"))
-        refused(lambda: store(served).begin_undo(*key, SECOND))
+        refused(lambda: store(served).begin_undo(*key, SECOND, Millis(0)))
         refused(lambda: store(served).abandon(op, host.name, "because"))
     assert served_again(lambda: known.cancel(op, "because")) is None
 
