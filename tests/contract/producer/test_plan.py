@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lockstep import Action, ClusterClient, NotReady
+from lockstep import Action, ClusterClient, InvalidInput, NotReady
 from lockstep.worker.operation.thing import MOST_KEPT
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import Hand
@@ -61,6 +61,11 @@ def test_a_body_too_large_to_restore_would_fail_a_delete_only(
         (problem,) = cluster.plan(Action.DELETE, "team-a", ["node1"]).problems
         assert problem.problem == "too large to be restored, so it would not be deleted"
         assert cluster.plan("create", "team-a", ["node1"]).problems == ()
+
+
+def test_a_group_has_no_content_to_set(nodes: Nodes) -> None:
+    with ClusterClient() as cluster, pytest.raises(InvalidInput, match='"team-a" names no kind'):
+        cluster.plan("set", "team-a")
 
 
 def test_json_tells_who_holds_the_group(lockstep: Run, nodes: Nodes) -> None:
