@@ -140,6 +140,12 @@ def failure(tree: Path, layer: Sequence[str]) -> str:
     return failed[0][:160] if failed else f"{layer[-1]}: exit status {done.returncode}"
 
 
+def noticed(tree: Path, layer: Sequence[str]) -> str:
+    """Do as `failure` does; whole workers can be late on a busy machine, so they have to fail twice."""
+    failed = failure(tree, layer)
+    return failure(tree, layer) if failed and layer in LAST else failed
+
+
 class Trial:
     """Shows mutants to the tests, each in a copy of the tree that nobody else uses meanwhile."""
 
@@ -157,7 +163,7 @@ class Trial:
         whole = target.read_text("utf-8")
         target.write_text(mutant.applied(tree), "utf-8")
         try:
-            by = next(filter(None, (failure(tree, layer) for layer in self._layers(mutant))), "")
+            by = next(filter(None, (noticed(tree, layer) for layer in self._layers(mutant))), "")
         finally:
             target.write_text(whole, "utf-8")
             self._free.put(tree)

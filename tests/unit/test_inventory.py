@@ -6,7 +6,7 @@ import pytest
 
 from lockstep.worker.inventory import Inventory, load_inventory
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.host import Auth, WriteLimit, parse_url
+from lockstep.worker.operation.host import UNLIMITED, Auth, WriteLimit, parse_url
 from lockstep.worker.settings import Settings
 
 
@@ -139,6 +139,12 @@ def test_a_file_that_is_not_there_is_named_and_where_there_is_none_what_to_set()
         load_inventory(Settings(inventory="/no/such/file"))
     with pytest.raises(InvalidInput, match="set LOCKSTEP_HOSTS or LOCKSTEP_INVENTORY"):
         load_inventory(Settings())
+
+
+def test_of_a_host_that_is_given_by_its_url_alone_nothing_else_is_assumed() -> None:
+    (host,) = load_inventory(Settings(hosts="https://node1:8443"))
+    assert (host.verify, host.shows_after, host.serves, host.limit) == (True, 0.0, ("*",), UNLIMITED)
+    assert (host.token_file, host.health, host.cert, host.server_name, host.auth) == (None,) * 5
 
 
 def test_ten_thousand_hosts_are_taken(tmp_path: Path) -> None:

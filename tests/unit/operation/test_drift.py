@@ -31,6 +31,16 @@ def test_ends_that_differ_in_anything_have_different_texts(other: End) -> None:
     assert End(Presence.PRESENT, OperationId("one"), Millis(5), "url").text != other.text
 
 
+def test_drift_is_unexplained_unless_somebody_says_otherwise() -> None:
+    end = End(Presence.PRESENT, OperationId("one"), Millis(5), "url")
+    about = GroupId("g"), HostName("a")
+    assert end.drift(*about, Presence.PRESENT, NOW) is None
+    assert end.drift(*about, Presence.ABSENT, NOW) == drift(Presence.PRESENT, Presence.ABSENT)
+    explained = end.drift(*about, Presence.ABSENT, NOW, explained=True)
+    assert explained is not None
+    assert explained.explained
+
+
 def test_a_group_that_is_missing_is_created_again() -> None:
     assert drift(Presence.PRESENT, Presence.ABSENT).remedy is Action.CREATE
 
