@@ -1,11 +1,13 @@
-"""A channel where no event loop turns, and one that is closed while it waits for a message."""
+"""A channel where no event loop turns, and one that is closed, or consumes no more, while it waits."""
 
 from __future__ import annotations
+
+import json
 
 import pytest
 import redis
 
-from tests.integration.broker.readers import Open, Reader, noted, send, waiting
+from tests.integration.broker.readers import PREFIX, Open, Reader, noted, send, waiting
 
 
 def test_who_says_no_number_takes_one_message_at_a_time_and_acknowledges_it_at_once(
@@ -30,3 +32,18 @@ def test_a_channel_that_is_closed_delivers_what_it_was_waiting_for_and_takes_no_
     reader.channel.close()
     assert reader.numbers == [0]
     assert (sorted(waiting(kept)), noted(kept)) == ([0, 1, 2], {}), "nobody acknowledged it"
+
+
+def test_who_consumes_no_more_gives_back_what_it_was_waiting_for_and_takes_nothing_along(
+    connect: Open, kept: redis.Redis
+) -> None:
+    reader = Reader(connect(), prefetch=10)
+    with pytest.raises(TimeoutError):
+        reader.connection.drain_events(timeout=0.1)
+    assert reader.channel._in_poll
+    reader.consumer.cancel()
+    send(connect(), 5)
+    assert reader.read() == []
+    assert (sorted(waiting(kept)), noted(kept)) == ([0, 1, 2, 3, 4], {})
+    texts: list[str] = kept.lrange(f"{PREFIX}operations", 0, -1)  # type: ignore[assignment]
+    assert sum("redelivered" in json.loads(text)["headers"] for text in texts) == 1

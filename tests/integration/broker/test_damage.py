@@ -16,7 +16,10 @@ from lockstep.worker.celery.broker.transport import Transport
 from tests.integration.broker.readers import PREFIX, Open, Reader, noted, send
 from tests.waiting import eventually
 
-SHAPELESS = ["no JSON", "{}", "1", "null", '{"properties": null}', '{"properties": {"delivery_tag": null}}']
+SHAPELESS = [
+    *("no JSON", "{}", "1", "null", '{"properties": null}', '{"properties": {"delivery_tag": null}}'),
+    '{"properties": {"delivery_tag": "", "delivery_info": {"exchange": "", "routing_key": "operations"}}}',
+]
 
 
 @pytest.mark.parametrize("at", [-1, -3])
