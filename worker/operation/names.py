@@ -21,6 +21,7 @@ N = TypeVar("N")
 T = TypeVar("T")
 MAX_LENGTH = 128
 NOTE_LENGTH = 200
+MOST_RETRIES = 1_000_000
 MOST_LISTED = 10_000
 LONGEST_WATCH = 3600
 NAMED = 5
@@ -38,7 +39,12 @@ _USERINFO = re.compile(r"//.*@")
 
 def show(value: object) -> str:
     """Return a value as it can stand in a one-line message: quoted, escaped and shortened."""
-    text = ascii(value) if not isinstance(value, str) else '"' + ascii(value)[1:-1].replace('"', '\\"') + '"'
+    try:
+        text = ascii(value)
+    except ValueError:  # Python writes no number of more than 4,300 digits
+        return "a number that is too long to show"
+    if isinstance(value, str):
+        text = '"' + text[1:-1].replace('"', '\\"') + '"'
     text = _USERINFO.sub("//…@", text)  # a user or a password in a URL is nobody's to read
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}… ({len(text)} characters)"
 
@@ -131,13 +137,15 @@ def parse_timeout(value: object) -> float:
     if not math.isfinite(seconds) or seconds < 0:
         rule = "is out of range: give 0 or more seconds, or leave it out to wait for ever"
         raise _refusal("timeout", value, rule)
-    return float(seconds)
+    return seconds
 
 
 def parse_retries(value: object) -> int | None:
     """Return how many tries beyond the first, None for no bound."""
-    rule = "give a whole number of 0 or more, or leave it out"
-    return None if value is None else int(_ranged("retries", value, True, lambda given: given >= 0, rule))
+    if value is None:
+        return None
+    rule = f"give a whole number from 0 to {MOST_RETRIES}, or leave it out"
+    return int(_ranged("retries", value, True, lambda given: 0 <= given <= MOST_RETRIES, rule))
 
 
 def parse_watch(value: object) -> float:
@@ -233,7 +241,10 @@ def _name(noun: str, value: object) -> str:
 def _seconds(noun: str, value: object, rule: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise _refusal(noun, value, f"is of type {type(value).__name__}: {rule}")
-    return value
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf
 
 
 def _ranged(noun: str, value: object, whole: bool, fits: Callable[[float], bool], rule: str) -> float:

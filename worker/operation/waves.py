@@ -125,7 +125,7 @@ def parse_span(noun: str, value: object) -> int:
         number, unit = value[:-1], value[-1]
     try:
         seconds = float(number) * UNITS[unit]  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         seconds = math.nan
     if isinstance(value, bool) or not 0 < seconds <= LONGEST:
         rule = "give a time above 0 and at most 30d, such as 60s, 5m, 2h or 1d"

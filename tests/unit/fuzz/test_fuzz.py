@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -17,13 +18,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.database import DirectoryBasedExampleDatabase
 
+from lockstep.producer.client.selection import parse_condition
 from lockstep.worker.inventory import Inventory, load_inventory
 from lockstep.worker.kinds.rules import read_file
 from lockstep.worker.operation import names
 from lockstep.worker.operation.answer import LookVerdict
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.operation.host import parse_url
 from lockstep.worker.operation.model import Action
+from lockstep.worker.operation.waves import parse_health, parse_span
 from lockstep.worker.settings import PREFIX, TYPES, Settings, load_settings
 from tests.unit.client import G, client, write
 from tests.unit.raw_server import RawServer, serving
@@ -42,6 +46,8 @@ anything: st.SearchStrategy[Any] = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
     max_leaves=12,
 )
+huge = st.sampled_from([10**400, -(10**400), 10**5000])
+"""More than a float can hold, or than Python writes."""
 
 
 class Hangs(BaseException):
@@ -222,12 +228,23 @@ def test_a_kind_is_read_or_refused(text: str) -> None:
 
 
 @fuzz
-@given(value=anything | st.binary(max_size=20), parse=st.sampled_from([
+@given(value=anything | st.binary(max_size=20) | huge, parse=st.sampled_from([
     names.parse_group_id, names.parse_operation_id, names.parse_timeout, names.parse_retries,
+    names.parse_limit, parse_condition, parse_url,
     lambda value: names.parse_note("note", value), lambda value: names.parse_deadline(value, 3600.0),
+    lambda value: parse_span("bake", value), lambda value: parse_health("host", value),
 ]))  # fmt: skip
 def test_a_name_a_note_or_a_number_is_taken_or_refused(value: Any, parse: Callable[[Any], object]) -> None:
     refused_in_one_line(lambda: parse(value))
+
+
+@fuzz
+@given(
+    text=texts
+    | st.sampled_from(["99999999999d", "0001-01-01", "9999-12-31T23:59:59-23:59", "9" * 5000 + "d"])
+)
+def test_a_moment_is_read_or_refused(text: str) -> None:
+    refused_in_one_line(lambda: names.parse_moment("since", text, datetime.now(UTC)))
 
 
 no_nul = texts.map(lambda text: "".join(c for c in text if c != "\0" and not "\ud800" <= c <= "\udfff"))

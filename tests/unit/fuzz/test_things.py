@@ -1,4 +1,7 @@
-"""Whatever a host answers about a thing is understood or says nothing; a write is applied only with a 2xx."""
+"""Whatever a host answers about a thing is understood or says nothing; a write is applied only with a 2xx.
+
+What names things, and lists of them, is read or refused.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,22 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lockstep.producer.operators.batch import parse_wishes
+from lockstep.worker.kinds import Kinds
 from lockstep.worker.kinds.kind import Kind, Verb
+from lockstep.worker.operation import names
 from lockstep.worker.operation.answer import Reply
-from lockstep.worker.operation.content import Effect, Sight
-from tests.unit.fuzz.test_fuzz import anything, bodies, fuzz, statuses, texts
+from lockstep.worker.operation.content import Effect, Id, Sight
+from lockstep.worker.operation.model import GroupId
+from tests.unit.fuzz.test_fuzz import (
+    anything,
+    bodies,
+    fuzz,
+    mutated,
+    refused_in_one_line,
+    statuses,
+    texts,
+)
 from tests.unit.kinds.made import shipped, thing
 
 Given = tuple[Kind, str, Reply]
@@ -79,3 +94,26 @@ def test_an_answer_to_a_write_of_a_thing_is_applied_only_with_a_2xx(
     found = kind.said(verb, thing(kind, text), reply)
     if found.effect is Effect.APPLIED:
         assert 200 <= reply.status < 300
+
+
+VHOST = "rabbitmq-vhost"
+WISHES = "present:\n  - team-a\n  - rabbitmq-vhost/x:\n      description: a\nabsent:\n  - team-b\n"
+parts = texts | st.sampled_from(["..", "%2F", "%", "%zz", "%ff", ".", " ", ""])
+
+
+@fuzz
+@given(text=st.lists(parts, max_size=4).map(lambda given: "/".join([VHOST, *given])) | texts)
+def test_the_id_of_a_thing_is_read_or_refused(text: str) -> None:
+    refused_in_one_line(lambda: Kinds().parse(text))
+
+
+def named(given: object) -> GroupId | tuple[Kind, Id]:
+    if isinstance(given, str) and "/" in given:
+        return Kinds().parse(given)
+    return names.parse_group_id(given)
+
+
+@fuzz
+@given(text=mutated(WISHES) | texts | anything.map(lambda value: json.dumps({"present": value})))
+def test_a_list_of_wishes_is_read_or_refused(text: str) -> None:
+    refused_in_one_line(lambda: parse_wishes(text, named))
