@@ -16,8 +16,10 @@ from lockstep.mock_api.admin import ClusterAdmin, Json
 from lockstep.producer.client.operation import Operation
 from lockstep.worker.operation.content import canonical
 from lockstep.worker.operation.model import State
+from tests.chaos.journal import commands
 from tests.integration.kinds.node import NAMES, Rig
 from tests.integration.mock_process import cluster
+from tests.model.trace import replay
 from tests.waiting import eventually
 
 Content = dict[str, object]
@@ -69,6 +71,9 @@ def unstable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[R
             running.admin,
             request.param,
         )
+        trace = replay(commands(tmp_path / "redis"))
+    assert trace.wrong == []
+    assert trace.things > 100
 
 
 def rules(rewrites: bool) -> Iterator[dict[str, Json]]:

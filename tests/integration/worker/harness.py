@@ -24,7 +24,9 @@ from lockstep.worker.operation.waves import Rollout
 from lockstep.worker.record.link import connect
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings
+from tests.chaos.journal import commands
 from tests.children import inherited
+from tests.model.trace import replay
 from tests.waiting import PATIENCE, eventually
 from tests.warm import Warm, WarmCluster
 
@@ -256,7 +258,7 @@ class Bench:
 
 @contextmanager
 def parts(directory: Path, nodes: int = 3) -> Iterator[tuple[RedisServer, MockCluster, Guard]]:
-    """Start a Redis server and a mock cluster of our own."""
+    """Start a Redis server and a mock cluster of our own; at the end, hold every transition to the model."""
     guard = Guard()
     for part in ("redis", "cluster"):
         (directory / part).mkdir(parents=True, exist_ok=True)
@@ -266,6 +268,7 @@ def parts(directory: Path, nodes: int = 3) -> Iterator[tuple[RedisServer, MockCl
         redis.start()
         cluster.start()
         yield redis, cluster, guard
+        assert replay(commands(redis.directory), but_not=BY_HAND, late=DECIDED_LATER).wrong == []
     finally:
         cluster.stop()
         redis.stop()
