@@ -227,6 +227,23 @@ def test_an_undo_whose_answer_was_lost_is_proved_by_what_is_like_the_old_content
     assert thing.step(A).lost_fields == ("records",)
 
 
+@pytest.mark.parametrize(
+    ("once", "effect", "then"),
+    [
+        (True, Effect.UNKNOWN, Forward.SETTLE),
+        (False, Effect.STARTED, Forward.SETTLE),
+        (False, Effect.UNKNOWN, Forward.SEND),
+    ],
+)
+def test_no_second_inverse_is_sent_beside_one_that_has_begun_or_may_not_be_repeated(
+    bench: Bench, once: bool, effect: Effect, then: Forward
+) -> None:
+    thing = Thing(bench, once=once).accepted().written(A).roll_back()
+    assert thing.restore(A, TARGET).next is Forward.SEND
+    thing.wrote(A, "u1", effect)
+    assert thing.restore(A, TARGET, "u2").next is then
+
+
 def test_a_person_has_a_third_hands_content_written_over_and_only_what_was_seen(thing: Thing) -> None:
     thing.written(A)
     thing.roll_back()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lockstep.worker.operation.answer import Reply
+from lockstep.worker.operation.content import Flaw, Shown, Sight
 from lockstep.worker.steps.apply import Next, StepResult, forward
 from lockstep.worker.steps.rollback import rollback
 from tests.contract.contents import Node
@@ -15,6 +16,23 @@ def test_a_look_that_tells_nothing_is_tried_again(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(Node, "look_at_thing", lambda _, kind, thing: kind.shown(thing, Reply(503)))
     rig = Rig("set", (A, Node("a")), values=["n"])
     assert forward(rig.context, rig.id, rig.group, rig.action, A, 1).text == "503"
+
+
+@pytest.mark.parametrize(
+    ("shown", "misses"),
+    [
+        (Shown(Sight.BUSY, text="202"), 0),
+        (Shown(Sight.NOTHING, text="503", flaw=Flaw.FAILED), 1),
+        (Shown(Sight.NOTHING, text="no answer", flaw=Flaw.SILENT), 1),
+    ],
+)
+def test_a_thing_in_transition_is_looked_at_again_and_no_miss_is_counted(
+    monkeypatch: pytest.MonkeyPatch, shown: Shown, misses: int
+) -> None:
+    monkeypatch.setattr(Node, "look_at_thing", lambda *_: shown)
+    rig = Rig("set", (A, Node("a")), values=["n"])
+    assert forward(rig.context, rig.id, rig.group, rig.action, A, 1).next is Next.AGAIN
+    assert rig.step(A).misses == misses
 
 
 def test_an_undo_waits_for_what_may_still_land_and_counts_no_try() -> None:

@@ -7,6 +7,7 @@ import json
 import pytest
 import redis
 
+from lockstep.worker.connection.primary import LONGEST_WAIT
 from tests.integration.broker.readers import PREFIX, Open, Reader, noted, send, waiting
 
 
@@ -19,6 +20,11 @@ def test_who_says_no_number_takes_one_message_at_a_time_and_acknowledges_it_at_o
     assert waiting(kept) == [1, 2]
     reader.messages[0].ack()
     assert not noted(kept), "no event loop turns, with which it could leave"
+
+
+def test_threads_wait_for_a_connection_and_an_event_loop_does_not(connect: Open) -> None:
+    channel = Reader(connect(), prefetch=1).channel
+    assert (channel.pool.longest, channel.async_pool.longest) == (LONGEST_WAIT, 0.0)
 
 
 def test_a_channel_that_is_closed_delivers_what_it_was_waiting_for_and_takes_no_more(
