@@ -139,7 +139,7 @@ def _of_presence(
     return [
         (12, "begin", (operation, host, url, seen, mine, ACTION, group)),
         (12, "finish", (operation, host, mine, verdict, "said")),
-        (6, "begin_undo", (operation, host, url, undo)),
+        (6, "begin_undo", (operation, host, url, undo, Millis(0))),
         (6, "finish_undo", (operation, host, undo, back, "said")),
         (8, "settle", (operation, host, sent, dice.choice((0, 1)), seen.presence)),
     ]
