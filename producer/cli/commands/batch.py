@@ -7,7 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -203,9 +203,6 @@ def apply(
 
     Exit codes: 0 all are as asked, 1 some are not; with --plan 0 nothing stands in the way, 1 something does.
     """
-    from rich.console import Console
-    from rich.progress import Progress
-
     text = read_given(file)
     client = session.client()
     hosts = client.select(selection.names(client))
@@ -225,13 +222,11 @@ def apply(
     noun = "thing" if any("/" in wish.group for wish in wishes) else "group"
     note(f"run {run}: {counted(len(wishes), noun)}")
     states: Counter[str] = Counter()
-    hidden = session.as_json or not sys.stderr.isatty()
-    with Progress(console=Console(stderr=True, highlight=False), disable=hidden) as bar, closing(each):
-        task = bar.add_task("groups", total=len(wishes))
+    with _progress(len(wishes), quiet=session.as_json) as advance, closing(each):
         for came in each:
             states[came.state or "not started"] += 1
             _tell(came, session.as_json)
-            bar.advance(task)
+            advance()
     counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(states.items()))
     session.going_on = f"run {run}: {counts}"
     if not session.as_json:
@@ -267,3 +262,16 @@ def _tell(came: WishResult, as_json: bool) -> None:
     elif not committed:
         state = came.state or "not started"
         answer(printable(f"{came.wish.verb} {came.wish.group}: {state}, {came.reason} ({came.operation})"))
+
+
+@contextmanager
+def _progress(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
+    if quiet or not sys.stderr.isatty():
+        yield lambda: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True, highlight=False)) as bar:
+        task = bar.add_task("groups", total=total)
+        yield lambda: bar.advance(task)
