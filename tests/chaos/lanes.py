@@ -15,6 +15,8 @@ SPREAD = 0.9
 SLACK = 15
 """Operations by which the clients may be ahead of the schedule."""
 LOOK = 0.05
+AGAIN = 30.0
+"""Seconds for which a nemesis that found nothing to harm tries again: Redis may have been away just then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +58,10 @@ class Lane:
                 if stopped.wait(LOOK):
                     return
             self.begun += 1
-            began = time.time()
-            detail = self._nemeses[kind]()
+            began, until = time.time(), time.monotonic() + AGAIN
+            while not (detail := self._nemeses[kind]()) and time.monotonic() < until:
+                if stopped.wait(LOOK):
+                    break
             keep(Event(self.name, kind, began, time.time(), detail))
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import chain, repeat
 
 import pytest
 
+from tests.chaos import lanes
 from tests.chaos.checker import Verdict
 from tests.chaos.lanes import Schedule
 from tests.chaos.nemeses import some
@@ -59,7 +61,8 @@ def test_what_a_run_lacks_is_named(lacks: dict[str, object]) -> None:
     assert len(list(missing(replace(GOOD, **lacks)))) == 1  # type: ignore[arg-type]
 
 
-def test_a_nemesis_that_found_nothing_to_harm_does_not_count() -> None:
+def test_a_nemesis_that_found_nothing_to_harm_does_not_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lanes, "AGAIN", 0.2)
     nemeses = {
         "connections cut": lambda: some(0, "connections"),
         "one byte at a time": lambda: some(7, "bytes"),
@@ -68,3 +71,12 @@ def test_a_nemesis_that_found_nothing_to_harm_does_not_count() -> None:
     schedule.start()
     eventually(lambda: schedule.over, "both had their turn")
     assert struck(schedule.events) == {"one byte at a time": 1}
+
+
+def test_a_nemesis_that_found_nothing_to_harm_tries_again() -> None:
+    found = chain([0, 0], repeat(3))
+    nemeses = {"connections cut": lambda: some(next(found), "connections")}
+    schedule = Schedule({"redis": nemeses}, 1, 2, 1, lambda: 2)
+    schedule.start()
+    eventually(lambda: schedule.over, "it had its turns")
+    assert {event.detail for event in schedule.events} == {some(3, "connections")}
