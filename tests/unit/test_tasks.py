@@ -13,7 +13,7 @@ from celery.exceptions import Ignore, Reject
 from lockstep.worker.celery import Lockstep, TaskName, make_app
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.answer import StopOrdered
-from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable
+from lockstep.worker.operation.errors import InvalidInput, RecordDamaged, StoreFull, StoreUnavailable
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.settings import Settings
@@ -65,6 +65,25 @@ def test_redis_out_of_reach_is_counted_and_what_is_dropped_is_told(
     assert getattr(found.value, "requeue", True), "it comes back"
     assert done == [("redis_errors",)] * counted
     assert caplog.messages == ([told] if told else [])
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [(TaskName.SWEEP, ()), (TaskName.PATROL, ()), (TaskName.PATROL_GROUP, ("team-a",))]
+)
+def test_a_new_process_that_cannot_read_the_inventory_gives_periodic_work_back(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    app: Lockstep,
+    name: str,
+    arguments: tuple[str, ...],
+) -> None:
+    """It may have no file left to open: another process has read it, and can do the work."""
+    monkeypatch.setattr(run, "runtime_of", Mock(side_effect=InvalidInput("it cannot be read")))
+    monkeypatch.setattr(run, "rest", lambda _: None)
+    with pytest.raises(Reject) as found:
+        app.tasks[name].run(*arguments)
+    assert getattr(found.value, "requeue", False)
+    assert caplog.messages == [f"{name} goes to another process: it cannot be read"]
 
 
 @pytest.mark.parametrize(

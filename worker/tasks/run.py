@@ -171,19 +171,20 @@ def _publish_due(app: Celery, runtime: Runtime, result: StepResult) -> StepResul
     return result
 
 
-def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
-    """Run with this process's runtime; the message goes back to its queue when the record is out of reach.
-
-    So it does where a process that is new here cannot read the inventory: another may have read it earlier.
-    """
+def runtime_here(task: Task[..., str]) -> Runtime:
+    """Return this process's runtime. One that is new and cannot read the inventory gives its message back."""
     try:
-        runtime = runtime_of(task.app)
+        return runtime_of(task.app)
     except InvalidInput as error:
         logger.error("%s goes to another process: %s", task.name, error)
         raise _put_back(str(error)) from error
+
+
+def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
+    """Run with this process's runtime; the message goes back to its queue when the record is out of reach."""
     try:
         with work.going_on(task.name):
-            return run(runtime)
+            return run(runtime_here(task))
     except StopOrdered as error:
         raise Reject("the worker is being stopped", requeue=True) from error
     except (StoreUnavailable, StoreFull, OperationalError) as error:

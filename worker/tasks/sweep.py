@@ -16,7 +16,8 @@ from lockstep.worker.monitoring.metrics import work
 from lockstep.worker.operation.errors import RecordDamaged, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.record.queries import UNREADABLE
 from lockstep.worker.settings import Settings
-from lockstep.worker.tasks.runtime import Runtime, runtime_of
+from lockstep.worker.tasks.run import runtime_here
+from lockstep.worker.tasks.runtime import Runtime
 
 PUT_OFF = 60_000
 """Milliseconds until a record that cannot be read is looked at again."""
@@ -70,7 +71,7 @@ def periodic(
 @shared_task(bind=True, name=TaskName.SWEEP, send_events=False)
 def sweep(self: Task[..., str]) -> str:
     """Publish what due operations need next; never speaks HTTP. Two at a time do no harm, but need not be."""
-    runtime = runtime_of(self.app)
+    runtime = runtime_here(self)
     store, every, lease = runtime.store, runtime.settings.sweep_every, held(runtime.settings)
 
     def run() -> str:

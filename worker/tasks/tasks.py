@@ -29,8 +29,16 @@ from lockstep.worker.steps.looks import PatrolResult, PatrolTimes, gate
 from lockstep.worker.steps.looks import patrol as patrol_step
 from lockstep.worker.steps.rollback import raised_later, rollback
 from lockstep.worker.steps.rollback import settle as settle_step
-from lockstep.worker.tasks.run import Raised, StepFunction, guarded, not_believed, record_gone, run_steps
-from lockstep.worker.tasks.runtime import Runtime, runtime_of
+from lockstep.worker.tasks.run import (
+    Raised,
+    StepFunction,
+    guarded,
+    not_believed,
+    record_gone,
+    run_steps,
+    runtime_here,
+)
+from lockstep.worker.tasks.runtime import Runtime
 from lockstep.worker.tasks.sweep import MS_PER_DAY, periodic
 
 FLOWER = re.compile(r"flower@[A-Za-z0-9._-]{1,128}")
@@ -131,7 +139,7 @@ logger = get_task_logger(__name__)
 @shared_task(bind=True, name=TaskName.PATROL, send_events=False)
 def patrol(self: Task[..., str]) -> str:
     """Publish one look per group that is due; never speaks HTTP itself."""
-    runtime = runtime_of(self.app)
+    runtime = runtime_here(self)
     every = runtime.settings.patrol_every
 
     def run() -> str:
