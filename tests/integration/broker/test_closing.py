@@ -27,13 +27,19 @@ def test_threads_wait_for_a_connection_and_an_event_loop_does_not(connect: Open)
     assert (channel.pool.longest, channel.async_pool.longest) == (LONGEST_WAIT, 0.0)
 
 
-def test_a_channel_that_is_closed_delivers_what_it_was_waiting_for_and_takes_no_more(
-    connect: Open, kept: redis.Redis
-) -> None:
+def polling(connect: Open) -> Reader:
+    """Return a reader that waits for a message, of which there is none yet."""
     reader = Reader(connect(), prefetch=10)
     with pytest.raises(TimeoutError):
         reader.connection.drain_events(timeout=0.1)
     assert reader.channel._in_poll
+    return reader
+
+
+def test_a_channel_that_is_closed_delivers_what_it_was_waiting_for_and_takes_no_more(
+    connect: Open, kept: redis.Redis
+) -> None:
+    reader = polling(connect)
     send(connect(), 3)
     reader.channel.close()
     assert reader.numbers == [0]
@@ -43,10 +49,7 @@ def test_a_channel_that_is_closed_delivers_what_it_was_waiting_for_and_takes_no_
 def test_who_consumes_no_more_gives_back_what_it_was_waiting_for_and_takes_nothing_along(
     connect: Open, kept: redis.Redis
 ) -> None:
-    reader = Reader(connect(), prefetch=10)
-    with pytest.raises(TimeoutError):
-        reader.connection.drain_events(timeout=0.1)
-    assert reader.channel._in_poll
+    reader = polling(connect)
     reader.consumer.cancel()
     send(connect(), 5)
     assert reader.read() == []
