@@ -96,7 +96,7 @@ mutants: $(VENV)/.dev ## Break the product on purpose in every way that is known
 	@$(BIN)/python -B -m tests.mutants
 
 .PHONY: mutation
-mutation: $(VENV)/.dev $(MUTATION)/.installed ## Try every small change of the core, and list those that no test notices; hours, can be resumed; SAMPLE=, SEED=
+mutation: $(VENV)/.dev $(MUTATION)/.installed ## Try every small change of the core, and list those that no test notices; hours, can be resumed; ONLY=elsewhere, SAMPLE=, SEED=
 	@$(BIN)/python -B -m tests.mutants.mutation $(ONLY:%=--only %) $(SAMPLE:%=--sample %) $(SEED:%=--seed %)
 
 .PHONY: coverage

@@ -1,4 +1,4 @@
-"""Which tests run which line, so that a mutant is shown to those alone, the narrowest first."""
+"""Which tests run which line, so that a mutant is shown to those alone, the nearest first."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ CONFIG = """\
 dynamic_context = test_function
 source_dirs =
     worker
+    producer
 """
+SOURCES = ("worker", "producer", "tests")
 Lines = Mapping[int, Sequence[str]]
 """Line -> the tests that ran it."""
 
@@ -38,15 +40,17 @@ class Covering:
         )
 
     def tests(self, path: str, first: int, last: int) -> list[str]:
-        """Return the tests that ran any of these lines, or what they are a part of, the narrowest first.
+        """Return the tests that ran any of these lines, or what they are a part of, the nearest first.
 
-        What runs when a module is loaded alone is every test's of that file.
+        What runs when a module is loaded alone is every test's of that file. The nearest are those that run
+        little besides the file.
         """
         lines = self._files.get(path, {})
         begin = max((line for line in lines if line <= first), default=0)
         found = {test for line, tests in lines.items() if begin <= line <= last for test in tests}
         found = found or {test for tests in lines.values() for test in tests}
-        return sorted(found, key=lambda test: (self._width[test], test))
+        here = Counter(test for tests in lines.values() for test in set(tests))
+        return sorted(found, key=lambda test: (self._width[test] / here[test], self._width[test], test))
 
 
 def covering(tree: Path, paths: Sequence[str], layers: Sequence[Sequence[str]], kept: Path) -> Covering:
@@ -54,12 +58,25 @@ def covering(tree: Path, paths: Sequence[str], layers: Sequence[Sequence[str]], 
 
     Raises Failing if one of them fails.
     """
-    sources = sorted(path for part in ("worker", "tests") for path in (tree / part).rglob("*.py"))
+    sources = sorted(path for part in SOURCES for path in (tree / part).rglob("*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
-    if kept.exists():
-        known = json.loads(kept.read_text("utf-8"))
-        if known["of"] == digest:
-            return Covering(_numbered(known["files"]))
+    known = json.loads(kept.read_text("utf-8")) if kept.exists() else {}
+    if known.get("of") != digest:
+        known = {"of": digest, "files": _covered(tree, paths), "content": []}
+        kept.write_text(json.dumps(known), "utf-8")
+    for layer in layers:
+        if list(layer) not in known["content"]:
+            done = ran(tree, layer, LIMIT)
+            if done is None or done.returncode:
+                raise Failing(f"without any mutant {' '.join(layer)} fails")
+            known["content"].append(layer)
+            kept.write_text(json.dumps(known), "utf-8")
+    return Covering(
+        {path: {int(line): tests for line, tests in lines.items()} for path, lines in known["files"].items()}
+    )
+
+
+def _covered(tree: Path, paths: Sequence[str]) -> dict[str, Lines]:
     config, data = tree / "coveragerc", tree / "coverage"
     config.write_text(CONFIG, "utf-8")
     env = {**environment(tree), "COVERAGE_FILE": str(data), "COVERAGE_RCFILE": str(config)}
@@ -70,22 +87,10 @@ def covering(tree: Path, paths: Sequence[str], layers: Sequence[Sequence[str]], 
 
     if run("run", *pytest(*paths)):
         raise Failing(f"without any mutant {' '.join(paths)} fails")
-    for layer in layers:
-        done = ran(tree, layer, LIMIT)
-        if done is None or done.returncode:
-            raise Failing(f"without any mutant {' '.join(layer)} fails")
     run("json", "-q", "--show-contexts", "-o", str(report := tree / "report.json"))
-    files: dict[str, dict[int, list[str]]] = {}
-    for path, each in json.loads(report.read_text("utf-8"))["files"].items():
-        found = _by_line(each["contexts"], tree)
-        if found:
-            files[path] = found
-    kept.write_text(json.dumps({"of": digest, "files": files}), "utf-8")
-    return Covering(files)
-
-
-def _numbered(files: dict[str, dict[str, list[str]]]) -> dict[str, Lines]:
-    return {path: {int(line): tests for line, tests in lines.items()} for path, lines in files.items()}
+    files = json.loads(report.read_text("utf-8"))["files"]
+    found = {path: _by_line(each["contexts"], tree) for path, each in files.items()}
+    return {path: lines for path, lines in found.items() if lines}
 
 
 def _by_line(contexts: Mapping[str, Any], tree: Path) -> dict[int, list[str]]:

@@ -73,16 +73,8 @@ RECORD = pytest(
     ),
 )
 """The record and the steps alone: a copy has no files for the others, which take five times as long."""
-COMMANDS = pytest(
-    *(
-        f"tests/contract/producer/test_{what}.py"
-        for what in (
-            *("async", "cli", "cli_reading", "client", "damage", "doctor", "exists", "forget", "lock_wait"),
-            *("looking_back", "operators", "plan", "sync", "waiting", "watching", "waves"),
-        )
-    )
-)
-"""All that commands and clients ask of the record."""
+COMMANDS = pytest("tests/integration/test_stack.py", "tests/integration/producer/test_cli_process.py")
+"""The commands in processes of their own: what a shell runs, `make up` and `make demo`."""
 WORKERS = pytest(
     *("tests/unit/test_open_files.py", "tests/contract/test_worker.py"),
     *(

@@ -1,8 +1,9 @@
-"""Make every small change of the core, one at a time, and see whether a test fails.
+"""Make every small change of the core, or of other files, one at a time, and see whether a test fails.
 
 `python -m tests.mutants.mutation` takes hours and may be ended at any time: what is known is kept in
 `build/mutation.jsonl` and is not tried again until the file that was changed changes. `--only WORD` tries
-files whose path holds a word, `--sample N` so many mutants of each folder. Survivors for which
+the files whose path holds a word in place of the core, `--only elsewhere` all that are not of the core.
+`--sample 20` draws so many mutants of each folder, `--sample 2%` such a share. Survivors for which
 `survivors.toml` gives a reason are no findings; it ends with 1 when there are others.
 
 A mutant of Python is shown to the tests that run its line, one of Lua to the contract of the record; what
@@ -14,13 +15,12 @@ many are tried at once as there are processors.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
+import math
 import os
 import random
 import re
 import signal
-import subprocess
 import sys
 import time
 import tomllib
@@ -28,105 +28,35 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
 
 from tests.mutants.covering import Failing, covering
-from tests.mutants.layers import COMMANDS, RECORD, WORKERS, pytest, ran
-from tests.mutants.tree import BESIDE, PARTS, ROOT, copied
+from tests.mutants.layers import RECORD, pytest, ran
+from tests.mutants.small import BUILD, EVERY, Mutant, all_of, folder_of
+from tests.mutants.tree import BESIDE, PARTS, copied
 
-TOOL = ROOT / ".venv-mutation" / "bin" / "python"
-RESULTS = ROOT / "build" / "mutation.jsonl"
+RESULTS = BUILD / "mutation.jsonl"
 REASONS = Path(__file__).with_name("survivors.toml")
-SIMULATED = ("-m", "tests.mutants.simulate", "1500")
 LIMIT = 900
 """Seconds for one layer; what takes longer has noticed the mutant."""
 STUCK = "--timeout=40"
 """Seconds for one test; what takes longer has noticed it, too."""
 FIRST = 12
-"""Tests that are run by themselves first: those that caught the most in the file, and the narrowest."""
+"""Tests that are run by themselves first: those that caught the most in the file, and the nearest."""
 
 JUDGES = (
     *("tests/unit", "--ignore=tests/unit/benchmarks", "--ignore=tests/unit/fuzz"),
-    *("tests/integration/broker", *RECORD[RECORD.index("tests/contract") :]),
+    *("tests/contract", "tests/integration/broker"),
 )
 """The tests that may catch a mutant of Python."""
-CORE: dict[str, tuple[tuple[str, ...], ...]] = {
-    "worker/record/lua": (),
-    "worker/steps": (SIMULATED, WORKERS),
-    "worker/record": (COMMANDS, WORKERS),
-    "worker/operation": (SIMULATED, COMMANDS),
-    "worker/tasks": (SIMULATED, WORKERS),
-    "worker/celery/broker": (WORKERS,),
-}
-"""Folder -> what a mutant there is shown to last."""
-LAST = sorted({layer for layers in CORE.values() for layer in layers})
-
+WHOLE = re.compile(r"tests/contract/(?:producer/|things/|test_worker\.py)")
+"""Those of them that run a client, or a whole worker."""
+LAST = {layer for layers in EVERY.values() for layer in layers}
 
 Result = dict[str, object]
 """A mutant, and what caught it."""
-
-
-def folder_of(path: str) -> str:
-    """Return which part of the core a file is in."""
-    return next(folder for folder in CORE if path.startswith(f"{folder}/"))
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One change of one file."""
-
-    path: str
-    operator: str
-    line: int
-    old: str
-    new: str
-
-    @property
-    def id(self) -> str:
-        """A name that stays the same while the file does."""
-        text = (ROOT / self.path).read_bytes()
-        return hashlib.sha256(text + repr(self).encode()).hexdigest()[:16]
-
-    @property
-    def folder(self) -> str:
-        """Which part of the core it is in."""
-        return folder_of(self.path)
-
-    def applied(self, root: Path) -> str:
-        """Return the file with the change made."""
-        lines = (root / self.path).read_text("utf-8").split("\n")
-        last = self.line - 1 + len(self.old.split("\n"))
-        assert "\n".join(lines[self.line - 1 : last]) == self.old, f"{self.path} has changed"
-        return "\n".join([*lines[: self.line - 1], *self.new.split("\n"), *lines[last:]])
-
-
-def made(path: Path) -> Iterator[Mutant]:
-    """Return the mutants of one file, each once."""
-    tool = Path(__file__).with_name("operators.py")
-    digest = hashlib.sha256(path.read_bytes() + tool.read_bytes()).hexdigest()[:16]
-    listed = RESULTS.with_name("mutants") / f"{path.name}-{digest}.jsonl"
-    if not listed.exists():
-        told = subprocess.run([TOOL, "-B", tool, path], capture_output=True, text=True, check=True).stdout
-        listed.parent.mkdir(parents=True, exist_ok=True)
-        listed.write_text(told, "utf-8")
-    told = listed.read_text("utf-8")
-    seen: set[tuple[int, str, str]] = set()
-    for line in told.splitlines():
-        found = json.loads(line)
-        change = (found["line"], found["old"], found["new"])
-        if change not in seen:
-            seen.add(change)
-            yield Mutant(str(path.relative_to(ROOT)), **found)
-
-
-def all_of(word: str) -> Iterator[Mutant]:
-    """Return the mutants of the core's files whose path holds a word."""
-    for folder in CORE:
-        for path in sorted((ROOT / folder).glob("*/*.lua" if folder.endswith("lua") else "*.py")):
-            if word in str(path.relative_to(ROOT)):
-                yield from made(path)
 
 
 def failure(tree: Path, layer: Sequence[str]) -> str:
@@ -141,20 +71,21 @@ def failure(tree: Path, layer: Sequence[str]) -> str:
 
 
 def noticed(tree: Path, layer: Sequence[str]) -> str:
-    """Do as `failure` does; whole workers can be late on a busy machine, so they have to fail twice."""
+    """Do as `failure` does; what can be late on a busy machine has to fail twice."""
     failed = failure(tree, layer)
-    return failure(tree, layer) if failed and layer in LAST else failed
+    return failure(tree, layer) if failed and (layer in LAST or WHOLE.search(failed)) else failed
 
 
 class Trial:
     """Shows mutants to the tests, each in a copy of the tree that nobody else uses meanwhile."""
 
-    def __init__(self, trees: Sequence[Path], results: dict[str, Result]) -> None:
+    def __init__(self, trees: Sequence[Path], results: dict[str, Result], todo: Sequence[Mutant]) -> None:
         self._free: SimpleQueue[Path] = SimpleQueue()
         for tree in trees:
             self._free.put(tree)
         self._results = results
-        self._covering = covering(trees[0], JUDGES, LAST, RESULTS.with_name("covering.json"))
+        last = sorted({layer for folder in {each.folder for each in todo} for layer in EVERY[folder]})
+        self._covering = covering(trees[0], JUDGES, last, BUILD / "covering.json")
 
     def caught(self, mutant: Mutant) -> Result:
         """Try one; return it with what caught it, an empty text if nothing did."""
@@ -191,7 +122,7 @@ class Trial:
             yield pytest(STUCK, *RECORD[RECORD.index("tests/contract") :])
         elif len(tests) > len(first):
             yield pytest(STUCK, *(test for test in tests if test not in first))
-        yield from CORE[mutant.folder]
+        yield from EVERY[mutant.folder]
 
 
 def _test_of(caught: str) -> str:
@@ -226,30 +157,24 @@ def excused(mutant: Mapping[str, object], listed: Sequence[Mapping[str, str]]) -
 def main() -> int:
     """Try what is not known yet, and sum up."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants.mutation", description=__doc__)
-    parser.add_argument("--only", default="", metavar="WORD")
-    parser.add_argument("--sample", type=int, default=0, metavar="N", help="so many of each folder")
+    parser.add_argument("--only", action="append", metavar="WORD", help="`core`, `elsewhere`, or of a path")
+    parser.add_argument("--sample", default="100%", metavar="N", help="so many of each folder, or N%%")
     parser.add_argument("--seed", type=int, default=1, help="draws the sample, and the order")
     parser.add_argument("--list", action="store_true", help="sum up what is known, and try nothing")
     given = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background a shell starts what is deaf
     if not given.list:
-        os.nice(19)
-    every, results = list(all_of(given.only)), known()
-    random.Random(given.seed).shuffle(every)
-    taken: Counter[str] = Counter()
-    chosen: list[Mutant] = []
-    for each in every:
-        taken[each.folder] += 1
-        if taken[each.folder] <= (given.sample or len(every)):
-            chosen.append(each)
+        os.nice(10)
+    every, results = list(all_of(given.only or ["core"])), known()
+    chosen = drawn(every, given.sample, given.seed)
     todo = [] if given.list else [each for each in chosen if each.id not in results]
     print(f"{len(every)} mutants, {len(chosen)} chosen, {len(todo)} to be tried", flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
+    BUILD.mkdir(exist_ok=True)
     at_once = os.cpu_count() or 1
     with ExitStack() as stack, RESULTS.open("a", encoding="utf-8") as kept:
         trees = [stack.enter_context(copied(parts=(*PARTS, *BESIDE))) for _ in range(at_once)] if todo else []
         try:
-            trial = Trial(trees, results) if todo else None
+            trial = Trial(trees, results, todo) if todo else None
         except Failing as error:
             print(error)
             return 2
@@ -264,7 +189,22 @@ def main() -> int:
                     f"SURVIVED {found['path']}:{found['line']} {found['operator']}\n{shown(found)}",
                     flush=True,
                 )
-    return summed_up([results[each.id] for each in chosen if each.id in results])
+    many = Counter(each.folder for each in every)
+    return summed_up([results[each.id] for each in chosen if each.id in results], many)
+
+
+def drawn(every: Sequence[Mutant], sample: str, seed: int) -> list[Mutant]:
+    """Draw so many of each folder, or a share of each."""
+    mixed = list(every)
+    random.Random(seed).shuffle(mixed)
+    of: dict[str, list[Mutant]] = {}
+    for each in mixed:
+        of.setdefault(each.folder, []).append(each)
+    found: set[Mutant] = set()
+    for folder in of.values():
+        most = len(folder) * float(sample[:-1]) / 100 if sample.endswith("%") else int(sample)
+        found.update(folder[: math.ceil(most)])
+    return [each for each in mixed if each in found]
 
 
 def shown(mutant: Mapping[str, object]) -> str:
@@ -273,24 +213,39 @@ def shown(mutant: Mapping[str, object]) -> str:
     return f"{old}\n" + "\n".join(f"  + {line.strip()}" for line in str(mutant["new"]).split("\n"))
 
 
-def summed_up(tried: Sequence[Mapping[str, object]]) -> int:
-    """Say what came of them, folder by folder; 1 if a survivor has no reason."""
-    listed, unexplained = reasons(), 0
-    of: dict[str, list[Mapping[str, object]]] = {folder: [] for folder in CORE}
+def summed_up(tried: Sequence[Mapping[str, object]], many: Mapping[str, int]) -> int:
+    """Say what came of them, folder by folder and in all; 1 if a survivor has no reason."""
+    listed = reasons()
+    of: dict[str, list[Mapping[str, object]]] = {folder: [] for folder in many}
     for each in tried:
         of[folder_of(str(each["path"]))].append(each)
+    scores: dict[str, tuple[int, int]] = {}
     for folder, found in of.items():
         alive = [each for each in found if not each["caught"]]
         why = [excused(each, listed) for each in alive]
-        open_ends = sum(not each for each in why)
-        unexplained += open_ends
+        open_ends = why.count("")
         if found:
-            share = 100 * (len(found) - open_ends) / len(found)
-            told = f"{len(alive)} survived, {open_ends} of them without a reason; {share:.0f} %"
-            print(f"{folder}: {len(found)} tried, {told}")
+            scores[folder] = (len(found) - open_ends, len(found))
+            told = f"{len(alive)} survived, {open_ends} of them without a reason"
+            caught = share({folder: scores[folder]}, many)
+            print(f"{folder}: {len(found)} of {many[folder]} tried, {told}; {caught}")
         for each, reason in zip(alive, why, strict=True):
             print(f"  {each['path']}:{each['line']} {reason or 'SURVIVED'}\n{shown(each)}")
-    return 1 if unexplained else 0
+    if len(scores) > 1:
+        print(f"by the number of mutants of each: {share(scores, many)}")
+    return 1 if any(caught < of_all for caught, of_all in scores.values()) else 0
+
+
+def share(scores: Mapping[str, tuple[int, int]], many: Mapping[str, int]) -> str:
+    """Return how many percent of all mutants of these folders are caught, with Wilson's interval (95 %)."""
+    whole = sum(many[folder] for folder in scores)
+    weights = {folder: many[folder] / whole for folder in scores}
+    found = sum(weights[folder] * caught / tried for folder, (caught, tried) in scores.items())
+    as_one = 1 / sum(weights[folder] ** 2 / tried for folder, (_, tried) in scores.items())
+    z = 1.96**2 / as_one
+    middle, spread = found + z / 2, math.sqrt(z * found * (1 - found) + z**2 / 4)
+    low, high = ((middle + each) / (1 + z) for each in (-spread, spread))
+    return f"{100 * found:.0f} % ({100 * low:.0f} to {100 * high:.0f})"
 
 
 if __name__ == "__main__":

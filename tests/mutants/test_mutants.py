@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import redis
 
 from lockstep.producer.stack.processes import RedisServer
 from tests.mutants.catalogue import MUTANTS
-from tests.mutants.mutation import reasons
+from tests.mutants.mutation import drawn, reasons, share
+from tests.mutants.small import EVERY, folder_of
+from tests.mutants.small import Mutant as Small
 from tests.mutants.tree import ROOT, Change, Moved, Mutant, copied
 
 CASES = [
@@ -76,3 +79,27 @@ def test_a_survivor_that_is_excused_is_a_line_of_its_file() -> None:
     assert len(listed) > 5
     gone = [each for each in listed if each["line"] not in (ROOT / each["path"]).read_text("utf-8")]
     assert gone == []
+
+
+def test_every_file_of_the_product_is_in_a_folder_that_is_changed() -> None:
+    files = [path for part in ("worker", "producer") for path in (ROOT / part).rglob("*.py")]
+    folders = {folder_of(str(path.relative_to(ROOT))) for path in files}
+    assert folders == EVERY.keys() - {"worker/record/lua"}
+
+
+def test_so_many_or_a_share_of_each_folder_are_drawn_and_the_same_again() -> None:
+    every = [
+        Small(f"{folder}/any.py", "any", line, "old", "new")
+        for folder, many in (("worker/hosts", 40), ("producer/cli", 30), ("producer", 1))
+        for line in range(many)
+    ]
+    tenth = drawn(every, "10%", 41)
+    assert Counter(each.folder for each in tenth) == {"worker/hosts": 4, "producer/cli": 3, "producer": 1}
+    assert drawn(every, "10%", 41) == tenth != drawn(every, "10%", 42)
+    two = drawn(every, "2", 41)
+    assert Counter(each.folder for each in two) == {"worker/hosts": 2, "producer/cli": 2, "producer": 1}
+
+
+def test_shares_are_weighed_by_how_many_mutants_a_folder_has() -> None:
+    assert share({"a": (19, 20)}, {"a": 500}) == "95 % (76 to 99)"
+    assert share({"a": (20, 20), "b": (10, 20)}, {"a": 900, "b": 100}) == "95 % (79 to 99)"
