@@ -11,10 +11,13 @@ import pytest
 
 from lockstep import ClusterClient, load_settings
 from lockstep.producer.client.operation import Operation
+from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Outcome
+from lockstep.worker.operation.story import Proof, Story
 from lockstep.worker.record.link import Link
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand
+from tests.waiting import PATIENCE, eventually
 
 
 @pytest.fixture
@@ -48,6 +51,33 @@ def test_show_tells_what_happened_to_each_host_as_status_does(lockstep: Run, pas
     assert "changed by its write before the decision, undone" in told[0]
     assert "not changed: it was present before" in told[1]
     assert told == [line for line in lockstep("show", "mine").out.splitlines() if line in told]
+
+
+def test_a_host_that_was_changed_after_the_decision_and_undone_is_told_so_in_every_view(
+    lockstep: Run, cluster: ClusterClient, hand: Hand, tmp_path: Path
+) -> None:
+    operation = cluster.create_group("team-a", operation_id="mine")
+    late = hand.begin(operation, NODE1)
+    hand.already(operation, NODE2)
+    hand.lose(operation, NODE3)
+    hand.roll_back(operation)
+    decided_at = operation.status().decided_at or 0
+    eventually(lambda: hand.store.now() > decided_at, "the host answers after the decision")
+    hand.store.finish(operation.id, NODE1, late, Effect.APPLIED, "201")
+    hand.restore(operation, NODE1)
+
+    told = "changed by its write after the decision, undone: DELETE answered 200"
+    file = tmp_path / "report.html"
+    assert lockstep("report", "mine", "--html", str(file)).code == 0
+    views = [lockstep(command, "mine").out for command in ("status", "show", "watch")]
+    assert [view.count(told) for view in [*views, file.read_text("utf-8")]] == [1, 1, 1, 1]
+    for command in ("status", "show", "watch"):
+        host = json.loads(lockstep(command, "mine", "--json").out)["hosts"][0]
+        assert (host["host"], host["story"], host["outcome"]) == (NODE1, told, None)
+        assert (host["changed"], host["changed_by"]) == (True, late)
+        assert (host["changed_after_decision"], host["undone_by"]) == (True, "answer")
+    story = operation.wait_end(timeout=PATIENCE).hosts[0].story
+    assert story == Story(True, late, True, Proof.ANSWER, told)
 
 
 def test_show_says_which_workers_have_which_inventory(lockstep: Run, past: Operation) -> None:
