@@ -17,7 +17,8 @@ class Node:
     """A host that gives the answers of a list, the last one for ever."""
 
     def __init__(self) -> None:
-        self.answers: list[tuple[int, str]] = []
+        self.answers: list[tuple[int, str] | bytes] = []
+        """Each a status and a body, or the very bytes that are sent, with the end of the connection."""
         self.asked: list[str] = []
         self.before: Callable[[], object] = lambda: None
         """What is done, or waited for, before each answer."""
@@ -27,7 +28,12 @@ class Node:
             def do_GET(self) -> None:
                 node.asked.append(self.path)
                 node.before()
-                status, body = node.answers.pop(0) if len(node.answers) > 1 else node.answers[0]
+                answer = node.answers.pop(0) if len(node.answers) > 1 else node.answers[0]
+                if isinstance(answer, bytes):
+                    self.wfile.write(answer)
+                    self.close_connection = True
+                    return
+                status, body = answer
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
