@@ -261,13 +261,14 @@ def test_a_host_is_known_by_an_earlier_address(inventory: LiveInventory, file: P
     assert inventory.find_as(NODE1, now.fingerprint) == now
 
 
-def test_the_file_is_read_at_once_for_an_address_that_an_operation_means(
-    inventory: LiveInventory, file: Path
+@pytest.mark.parametrize(("name", "meant"), [(NODE1, "another"), (NODE1, None), (NODE3, None)])
+def test_the_file_is_read_at_once_for_a_host_that_an_operation_means(
+    inventory: LiveInventory, file: Path, name: HostName, meant: str | None
 ) -> None:
-    replace(file, hosts("node1", "node2", port=81))
+    replace(file, hosts("node1", "node3", port=81))
     assert known(inventory, NODE1).url == "http://node1:80", "not looked at within a second"
-    assert inventory.find_as(NODE1, "another") is None
-    assert known(inventory, NODE1).url == "http://node1:81"
+    assert inventory.find_as(name, meant) == (None if meant else inventory.current().find(name))
+    assert [host.url for host in inventory.current()] == ["http://node1:81", "http://node3:81"]
 
 
 def test_a_host_that_is_not_known_is_named_in_the_log_now_and_then(
