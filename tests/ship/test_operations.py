@@ -12,6 +12,7 @@ import yaml
 
 from lockstep.producer.cli.app import lockstep
 from lockstep.worker.celery import configuration
+from lockstep.worker.hosts.curl import IDLE
 from lockstep.worker.settings import PREFIX, TYPES, Settings
 from tests.ship.rendered import LOCAL, ROOT, render
 from tests.waiting import PATIENCE
@@ -50,6 +51,19 @@ def test_settings_exist_with_the_values_that_are_told() -> None:
     assert f"more than {told.sweep_queue_limit:,}" in " ".join(TEXT.split())
     assert f"after {told.visibility_timeout:g} s" in " ".join(TEXT.split())
     assert f"does {told.concurrency} calls" in TEXT
+
+
+def test_the_open_files_that_a_worker_needs_are_those_it_asks_for() -> None:
+    need = (
+        rf"{IDLE} \(idle connections to hosts\) \+ (\d+) × `LOCKSTEP_CONCURRENCY` "
+        r"\+ `LOCKSTEP_SLICE_THREADS` \+ (\d+) open files: (\d+) at the defaults"
+    )
+    (told,) = re.findall(need, " ".join(TEXT.split()))
+    for_each, others, at_defaults = map(int, told)
+    assert Settings().open_files == at_defaults
+    for concurrency, threads in ((1, 1), (7, 300), (400, 2)):
+        settings = Settings(concurrency=concurrency, slice_threads=threads)
+        assert settings.open_files == IDLE + for_each * concurrency + threads + others
 
 
 def test_what_kubectl_is_told_to_touch_is_there() -> None:
