@@ -1,6 +1,6 @@
 """`python -m tests.patience`: how many operations commit when nodes often fail, as rows of a Markdown table.
 
-Ends with 1 where not all of a row do, and names the row.
+Ends with 1 where not all of a row do, or one is decided after its deadline, and names the row.
 Real processes: the embedded stack, with nodes that answer each call with 500 at random, as often before as
 after it took effect. It uses nothing but what every version of Lockstep has, so that an older one can be
 measured by running this file in its place: `PYTHONPATH=/older/clone python tests/patience.py`.
@@ -55,8 +55,11 @@ def main() -> int:
         print(f"| {percent} % | {committed} of {len(found)} | {times} |", flush=True)
         if committed < len(found):
             short.append(f"at {percent} % {committed} of {len(found)} committed")
+        late = sum((each.decided_at or each.deadline_at) > each.deadline_at for each in found)
+        if late:
+            short.append(f"at {percent} % {late} of {len(found)} decided after the deadline")
     if short:
-        print(f"patience: too few: {', '.join(short)}", file=sys.stderr)
+        print(f"patience: falls short: {', '.join(short)}", file=sys.stderr)
     return 1 if short else 0
 
 
