@@ -219,10 +219,8 @@ class Comparison:
             return _meanwhile(again, owner, left, found)
         if again[1] != left:
             return GroupDrift(group, overtaken=True)
-        gone = tuple(name for name, told in lines.items() if told[:1] == ("- gone",))
-        if kind.secrets and gone:
-            return replace(found, gone=gone, secrets=tuple(sorted(kind.secrets)))
-        return found
+        gone = tuple(each.host for each in drifts if each.found is Presence.ABSENT and kind.secrets)
+        return replace(found, gone=gone, secrets=tuple(sorted(kind.secrets)) if gone else ())
 
 
 def _until_told(
