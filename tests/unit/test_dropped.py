@@ -93,12 +93,11 @@ def test_what_celery_cannot_take_is_dropped_and_a_lost_connection_is_not(
 class Broker:
     """Whoever wants to publish comes here first."""
 
-    def __init__(self, raised: Exception, module: str) -> None:
-        self.namespace: dict[str, Any] = {"__name__": module, "raised": raised}
-        exec("def acquire(**_): raise raised", self.namespace)
+    def __init__(self, raised: Exception) -> None:
+        self.raised = raised
 
     def acquire(self, **_: object) -> object:
-        return self.namespace["acquire"]()
+        raise self.raised
 
 
 @pytest.fixture(scope="module")
@@ -155,17 +154,17 @@ def test_what_is_to_settle_is_cut_into_tasks_that_have_each_host_once(
 
 
 @pytest.mark.parametrize(
-    ("raised", "module", "words"),
+    ("raised", "words"),
     [
-        (LimitExceeded(), "kombu.pools", "the broker is out of reach"),
-        (ConnectionError("refused"), "redis", "the broker is out of reach: refused"),
-        (AttributeError("'NoneType' has no client"), "kombu.transport.redis", "the broker went away while"),
+        (LimitExceeded(), "the broker is out of reach"),
+        (ConnectionError("refused"), "the broker is out of reach: refused"),
+        (AttributeError("'NoneType' has no client"), "the broker went away while"),
     ],
 )
 def test_a_broker_out_of_reach_is_one_error(
-    app: Lockstep, raised: Exception, module: str, words: str, monkeypatch: pytest.MonkeyPatch
+    app: Lockstep, raised: Exception, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(app), "producer_pool", Broker(raised, module))
+    monkeypatch.setattr(type(app), "producer_pool", Broker(raised))
     with pytest.raises(OperationalError, match=words):
         messages.publish_conclude(app, OPERATION, GROUP)
 
@@ -173,8 +172,9 @@ def test_a_broker_out_of_reach_is_one_error(
 def test_a_mistake_of_ours_is_not_taken_for_the_brokers(
     app: Lockstep, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        type(app), "producer_pool", Broker(AttributeError("ours"), "lockstep.worker.celery.messages")
-    )
+    def mistaken(*_: object) -> object:
+        raise AttributeError("ours")
+
+    monkeypatch.setattr(messages, "headers_for", mistaken)
     with pytest.raises(AttributeError, match="ours"):
         messages.publish_conclude(app, OPERATION, GROUP)

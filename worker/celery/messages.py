@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from traceback import walk_tb
 from typing import Any, cast
 from uuid import uuid4
 
@@ -89,21 +88,17 @@ def publish_patrol(app: Celery, groups: Sequence[GroupId]) -> None:
 
 @contextmanager
 def _broker_errors(app: Celery) -> Iterator[None]:
-    """Raise OperationalError for every way in which the broker can be out of reach, half a batch included."""
+    """Raise OperationalError for every way in which the broker can be out of reach, half a batch included.
+
+    Inside stand calls of Celery's and kombu's alone: an AttributeError is theirs.
+    """
     try:
         yield
     except (BatchPublishError, LimitExceeded, *app.backend.connection_errors) as error:  # type: ignore[attr-defined]
         raise OperationalError(f"the broker is out of reach: {error}") from error
     except AttributeError as error:
-        if not _raised_by_kombu(error):
-            raise
         # kombu 5.7: publishing again on a channel that was closed under it finds no connection there.
         raise OperationalError("the broker went away while messages were sent") from error
-
-
-def _raised_by_kombu(error: AttributeError) -> bool:
-    *_, (frame, _) = walk_tb(error.__traceback__)
-    return str(frame.f_globals.get("__name__")).startswith("kombu.")
 
 
 def hosts_per_task(settings: Settings, hosts: int) -> int:
@@ -126,26 +121,29 @@ def _publish(app: Celery, task: str, calls: Sequence[tuple[str, ...]], at: str =
     Celery's canvas would clone and freeze a signature and subscribe to a result for every header, 0.6 ms
     each, and give every header a root id of its own.
     """
+    queue = QUEUE_OF[task]
+    messages = [
+        app.amqp.create_task_message(
+            str(uuid4()),
+            task,
+            args,
+            {},
+            group_index=index if chord else None,
+            ignore_result=True,
+            kwargsrepr="{}",
+            create_sent_event=True,
+            **headers_for(args, at),
+            **chord,
+        )
+        for index, args in enumerate(calls)
+    ]
     with (
         _broker_errors(app),
         app.producer_pool.acquire(block=True, timeout=ACQUIRE) as producer,
         producer.batch(BATCH),  # type: ignore[attr-defined]
     ):
-        queue = QUEUE_OF[task]
         sent = _sent_events(app, producer)
-        for index, args in enumerate(calls):
-            message = app.amqp.create_task_message(
-                str(uuid4()),
-                task,
-                args,
-                {},
-                group_index=index if chord else None,
-                ignore_result=True,
-                kwargsrepr="{}",
-                create_sent_event=True,
-                **headers_for(args, at),
-                **chord,
-            )
+        for message in messages:
             if at:
                 message.headers[WAVE] = at
             sent.send("task-sent", **message.sent_event, queue=queue, exchange="", routing_key=queue)
