@@ -82,6 +82,9 @@ def on_work(facts: WorkFacts, settings: Settings) -> Iterator[Finding]:
     yield _on_queue(OPERATIONS, facts, settings)
     yield _on_queue(ROLLBACK, facts, settings)
     yield from on_versions(facts.here, facts.workers)
+    if late := sorted(facts.queues.keys() ^ facts.workers.keys()):
+        text = f"{named(late)} answered one of two questions in time"
+        yield Finding("worker", Level.WARNING, text, "ask again: it was busy, or is about to stand still")
     yield from on_seals(facts.here, facts.workers)
     yield _on_beat(facts, settings)
     yield from on_failing(facts.failing)
@@ -245,9 +248,7 @@ def _on_beat(facts: WorkFacts, settings: Settings) -> Finding:
 
 def on_failing(failing: Mapping[str, str]) -> list[Finding]:
     """Judge the sweep and the patrol, which run and do not do their work."""
-    remedy = (
-        "see the log of the workers of the queue rollback; docs/operations.md#a-sweep-or-a-patrol-is-not-done"
-    )
+    remedy = f"see the log of {ROLLBACK}'s workers; docs/operations.md#a-sweep-or-a-patrol-is-not-done"
     return [
         Finding(name, Level.FAILURE, f"the {name} runs and is not done: {why}", remedy)
         for name, why in sorted(failing.items())

@@ -146,7 +146,7 @@ def _lengths(link: Link) -> dict[str, int]:
 
 
 def _workers(settings: Settings) -> tuple[dict[str, Sequence[str]], dict[str, checks.About | None]]:
-    """Ask all workers which queues they serve and what they are."""
+    """Ask all workers which queues they serve and what they are; one may be late with either answer."""
     app = make_app(settings)
     try:
         serving = app.control.inspect(timeout=PING).active_queues()
@@ -160,10 +160,10 @@ def _workers(settings: Settings) -> tuple[dict[str, Sequence[str]], dict[str, ch
         for worker, each in cast(dict[str, list[dict[str, str]]], serving or {}).items()
     }
     answers = {worker: each for reply in told or () for worker, each in reply.items()}
-    return queues, {worker: _about(answers.get(worker)) for worker in {*queues, *answers}}
+    return queues, {worker: _about(answer) for worker, answer in answers.items()}
 
 
-def _about(told: Mapping[str, object] | None) -> checks.About | None:
+def _about(told: Mapping[str, object]) -> checks.About | None:
     """Return what a worker said; None if it does not know the question."""
     match told:
         case {"lockstep": str(lockstep), "celery": str(celery), **more}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +19,15 @@ from lockstep.worker.steps.looks import PatrolResult
 from lockstep.worker.tasks import sweep, tasks
 from tests.contract.bench import LIMITS
 from tests.twin.store import MemoryStore
+
+
+def raising(error: Exception) -> Callable[..., object]:
+    """Return something that raises this whenever it is called."""
+
+    def call(*_: object) -> object:
+        raise error
+
+    return call
 
 
 class Periods:
@@ -133,12 +142,29 @@ def test_a_look_that_brought_no_answer_at_all_is_counted_and_told(
     periods: Periods, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     done, said = looked(periods, monkeypatch, PatrolResult(asked=2))
-    assert (done, said) == ([("not_done", "patrol look")], "not known: none of 2 hosts answered")
+    assert (done, said) == ([("not_done", "patrol")], "not known: none of 2 hosts answered")
     assert [each.levelname for each in caplog.records] == ["ERROR"]
     caplog.clear()
     for fine in (PatrolResult(), PatrolResult(asked=2, answered=1), PatrolResult(asked=2, answered=2)):
         assert looked(periods, monkeypatch, fine)[0] == []
     assert not caplog.records
+    assert periods.store.failing() == {"patrol": "none of 2 hosts answered about group g"}
+    assert periods.run(TaskName.PATROL) == "0 groups"
+    assert periods.store.failing() == {}, "until the next patrol"
+
+
+def test_only_a_sweep_that_was_done_is_counted_as_one(
+    periods: Periods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[tuple[str, ...]] = []
+    monkeypatch.setattr(metrics, "count", lambda *what: counted.append(what))
+    with monkeypatch.context() as broken:
+        broken.setattr(periods.store, "due", raising(OSError(24, "Too many open files")))
+        assert periods.run(TaskName.SWEEP) == "put off: [Errno 24] Too many open files"
+    assert counted == [("not_done", "sweep")]
+    periods.now += 1000
+    assert periods.run(TaskName.SWEEP) == "resumed 0"
+    assert counted == [("not_done", "sweep"), ("sweeps",)]
 
 
 def test_a_repair_of_the_patrols_is_published(periods: Periods, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,10 +54,7 @@ def periodic(
     except Exception as error:
         passing = isinstance(error, PASSING)
         why = " ".join((str(error) if passing else repr(error)).split())
-        logger.error("the %s was not done: %s", name, why)
-        metrics.count("not_done", name)
-        with suppress(StoreUnavailable, StoreFull, RecordDamaged):
-            runtime.store.note_failed(name, why)
+        not_done(runtime, name, why)
         if not passing:
             raise
         return f"put off: {why}"
@@ -66,6 +63,14 @@ def periodic(
             with suppress(StoreUnavailable):
                 runtime.store.keep_lease(name, rest)
     return said
+
+
+def not_done(runtime: Runtime, name: str, why: str) -> None:
+    """Log, count and keep in the record why periodic work was not done, until the next is."""
+    logger.error("the %s was not done: %s", name, why)
+    metrics.count("not_done", name)
+    with suppress(StoreUnavailable, StoreFull, RecordDamaged):
+        runtime.store.note_failed(name, why)
 
 
 @shared_task(bind=True, name=TaskName.SWEEP, send_events=False)

@@ -20,6 +20,7 @@ from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.flower import CLOCK
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State, Status
+from lockstep.worker.operation.names import counted
 from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.operation.waves import told_rollout
@@ -39,7 +40,7 @@ from lockstep.worker.tasks.run import (
     runtime_here,
 )
 from lockstep.worker.tasks.runtime import Runtime
-from lockstep.worker.tasks.sweep import MS_PER_DAY, periodic
+from lockstep.worker.tasks.sweep import MS_PER_DAY, not_done, periodic
 
 FLOWER = re.compile(r"flower@[A-Za-z0-9._-]{1,128}")
 MOST_CLOCKS, MOST_AHEAD = 10, 10**13
@@ -163,8 +164,7 @@ def patrol_group(self: Task[..., str], group: GroupId) -> str:
     def run(runtime: Runtime) -> str:
         came = patrol_step(runtime.context, group, beat_of(runtime.settings))
         if came.asked and not came.answered:
-            logger.error("the patrol got no answer about the group from any of %d hosts", came.asked)
-            metrics.count("not_done", "patrol look")
+            not_done(runtime, "patrol", f"none of {counted(came.asked)} answered about group {group}")
         for repair in came.repairs:
             hosts = tuple(host.name for host in repair.hosts)
             publish(self.app, repair.id, Claim(Phase.FORWARD, group, repair.action, hosts))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
-from lockstep.producer.doctor import Level
+from lockstep.producer.doctor import Level, facts
 from lockstep.producer.doctor.checks import (
     About,
     WorkFacts,
@@ -31,10 +32,14 @@ WORK = WorkFacts(
 
 
 @pytest.mark.parametrize(
-    ("facts", "level", "subject"),
+    ("work", "level", "subject"),
     [
-        (replace(WORK, queues={"a@x": ["operations"]}), Level.FAILURE, "queue rollback"),
-        (replace(WORK, queues={"b@x": ["rollback"]}), Level.FAILURE, "queue operations"),
+        (
+            replace(WORK, queues={"a@x": ["operations"], "b@x": ["operations"]}),
+            Level.FAILURE,
+            "queue rollback",
+        ),
+        (replace(WORK, queues={"a@x": ["rollback"], "b@x": ["rollback"]}), Level.FAILURE, "queue operations"),
         (replace(WORK, lengths={"operations": 701}), Level.WARNING, "queue operations"),
         (
             replace(WORK, lengths={"operations": 401}, growth={"operations": 1.0}),
@@ -59,10 +64,12 @@ WORK = WorkFacts(
             "versions",
         ),
         (replace(WORK, workers={"a@x": HERE, "b@x": None}), Level.WARNING, "versions"),
+        (replace(WORK, workers={"a@x": HERE}), Level.WARNING, "worker"),
+        (replace(WORK, workers={**WORK.workers, "c@x": HERE}), Level.WARNING, "worker"),
     ],
 )
-def test_work_that_is_not_done(facts: WorkFacts, level: Level, subject: str) -> None:
-    (bad,) = (each for each in on_work(facts, Settings()) if each.level is not Level.OK)
+def test_work_that_is_not_done(work: WorkFacts, level: Level, subject: str) -> None:
+    (bad,) = (each for each in on_work(work, Settings()) if each.level is not Level.OK)
     assert (bad.level, bad.subject) == (level, subject)
     assert bad.remedy
 
@@ -94,8 +101,8 @@ def test_a_queue_is_warned_of_above_70_percent_or_where_it_will_be_full_in_ten_m
     waiting: int, growth: float, level: Level, more: str | None
 ) -> None:
     """Full is a queue of 1,000: the sweep adds nothing to it then."""
-    facts = replace(WORK, lengths={"operations": waiting}, growth={"operations": growth})
-    (found,) = (each for each in on_work(facts, Settings()) if each.subject == "queue operations")
+    work = replace(WORK, lengths={"operations": waiting}, growth={"operations": growth})
+    (found,) = (each for each in on_work(work, Settings()) if each.subject == "queue operations")
     sound = f"a@x; {waiting} tasks wait"
     assert found.level is level
     assert found.text == (sound if more is None else f"{waiting} tasks wait for a@x{more}")
@@ -139,6 +146,30 @@ def test_a_mixed_set_of_versions_names_who_runs_what() -> None:
     assert on_versions(HERE, {}) == []
 
 
+def test_a_worker_that_is_late_with_an_answer_is_not_called_older() -> None:
+    texts = {each.text for each in on_work(replace(WORK, workers={"a@x": HERE}), Settings())}
+    assert "b@x answered one of two questions in time" in texts
+    assert "lockstep 1.2.0, celery 5.7.0 everywhere" in texts
+
+
+@pytest.mark.parametrize(
+    ("told", "versions"),
+    [
+        ([], {}),
+        ([{"a@x": {"error": "KeyError('lockstep_about')"}}], {"a@x": None}),
+        ([{"a@x": {"lockstep": "1.2.0", "celery": "5.7.0"}}], {"a@x": HERE}),
+    ],
+)
+def test_a_worker_that_does_not_know_the_question_is_told_from_one_that_is_late(
+    told: list[object], versions: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = Mock()
+    app.control.inspect.return_value.active_queues.return_value = {"a@x": [{"name": "operations"}]}
+    app.control.broadcast.return_value = told
+    monkeypatch.setattr(facts, "make_app", lambda _: app)
+    assert facts._workers(Settings()) == ({"a@x": ["operations"]}, versions)
+
+
 def test_seal_keys_have_to_be_the_same_everywhere() -> None:
     def judged(here: str, **workers: str) -> list[tuple[Level, str]]:
         told = {name: About("1.2.0", "5.7.0", keys) for name, keys in workers.items()}
@@ -151,8 +182,8 @@ def test_seal_keys_have_to_be_the_same_everywhere() -> None:
 
 
 def test_without_a_sweep_the_remedy_is_what_is_missing() -> None:
-    def remedy(facts: WorkFacts) -> str | None:
-        return next(each.remedy for each in on_work(facts, Settings()) if each.subject == "beat")
+    def remedy(work: WorkFacts) -> str | None:
+        return next(each.remedy for each in on_work(work, Settings()) if each.subject == "beat")
 
     assert remedy(replace(WORK, swept=False)) == "start beat: celery -A lockstep beat"
     tried = replace(WORK, swept=False, failing={"sweep": "MemoryError()"})
