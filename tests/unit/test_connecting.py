@@ -106,6 +106,17 @@ def test_an_address_that_is_silent_leaves_time_for_the_next() -> None:
 
 
 @on_linux
+@pytest.mark.parametrize("bound", ["call", "connect"])
+def test_an_address_that_is_silent_is_given_up_in_time(exchange: Carry, bound: str) -> None:
+    settings, seconds = (PATIENT, 0.5) if bound == "call" else (PATIENT.but(connect_timeout=0.5), 60.0)
+    port = free_port()
+    with deaf(port):
+        said, took = call(exchange, f"http://{DEAD[0]}:{port}", seconds, settings)
+    assert said == LATE
+    assert took < 5
+
+
+@on_linux
 @pytest.mark.usefixtures("at")
 @pytest.mark.parametrize("bound", ["call", "connect"])
 def test_silent_addresses_together_take_no_longer_than_the_call_may(bound: str) -> None:
