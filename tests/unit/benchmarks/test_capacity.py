@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from benchmarks.capacity import COSTS, COUNTED, COUNTED_APART, between, fit, fit_attempts, predictions, table
 from benchmarks.capacity import RECORD as RECORD_BYTES
 from lockstep.producer.doctor.facts import RECORD, RECORD_OF_A_HOST
+from lockstep.worker.record.keys import Keys
 from tests.walk import ROOT
 
 RESULTS = (ROOT / "benchmarks/results.md").read_text("utf-8")
@@ -68,3 +71,11 @@ def test_doctor_goes_by_the_sizes_of_the_page() -> None:
     assert (found := fit(RESULTS, RECORD_BYTES))
     for hosts in (5, 100, 1000, 10_000):
         assert RECORD + hosts * RECORD_OF_A_HOST == pytest.approx(found[0] + hosts * found[1], rel=0.1)
+
+
+def test_every_key_that_a_script_shares_is_named_where_one_redis_ends() -> None:
+    scripts = "".join(each.read_text("utf-8") for each in (ROOT / "worker/record/lua").rglob("*.lua"))
+    shared = {*re.findall(r"PREFIX \.\. '(\w+)", scripts), *Keys("").shared}
+    shared -= {"op", "events"}  # the operation's own, and a channel, which is in no slot
+    rows = re.findall(r"^\| (`[^|]*) \|", SCALE.partition("## Where one Redis ends")[2], re.MULTILINE)
+    assert shared - set(re.findall(r"`(\w+)", " ".join(rows))) == set()
