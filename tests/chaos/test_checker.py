@@ -180,7 +180,7 @@ def test_a_state_that_changed_behind_everybodys_back() -> None:
     assert "('b', 'team') holds None in the end" in wrong(scene)
 
 
-def test_operations_that_interleave() -> None:
+def test_operations_that_interleave_are_named() -> None:
     scene = Scene(planted={A, B})
     scene.operation(CREATE, COMMIT, ended_at=2.5)
     scene.operation(CREATE, COMMIT)

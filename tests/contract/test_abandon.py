@@ -23,7 +23,7 @@ def test_an_abandoned_host_no_longer_keeps_the_operation(create: Driver) -> None
     assert set(create.bench.ends(create.kept().group)) == {B}, "what is on a, nobody knows"
 
 
-def test_its_attempts_are_closed_as_abandoned(create: Driver) -> None:
+def test_attempts_of_an_abandoned_host_are_closed_as_abandoned(create: Driver) -> None:
     create.begin(A, "a1")
     create.roll_back()
     create.begin_undo(A, "u1")

@@ -58,7 +58,7 @@ def test_a_create_from_its_first_look_to_its_end(redis_bench: RedisBench, heard:
     assert heard() == [("look", (A,)), ("look", (A,)), ("ended", ())]
 
 
-def test_a_rollback(redis_bench: RedisBench, heard: Heard) -> None:
+def test_a_rollback_is_announced_step_by_step(redis_bench: RedisBench, heard: Heard) -> None:
     create = Driver(redis_bench).accepted()
     for host in (A, B):
         create.begin(host, f"{host}1")

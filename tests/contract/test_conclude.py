@@ -44,7 +44,7 @@ def concluding(memory: MemoryBench, monkeypatch: pytest.MonkeyPatch) -> Conclude
     return ConcludeBench(memory, monkeypatch)
 
 
-def test_it_tells_where_an_operation_stands(memory: MemoryBench, concluding: ConcludeBench) -> None:
+def test_the_callback_tells_where_an_operation_stands(memory: MemoryBench, concluding: ConcludeBench) -> None:
     one = Driver(memory).accepted((A, B))
     assert concluding.says(one.id) == "applying: 0 of 2 hosts done"
     one.apply(A)
@@ -58,12 +58,16 @@ def test_it_tells_where_an_operation_stands(memory: MemoryBench, concluding: Con
     assert concluding.says(two.id) == "rolled back: cancelled by why"
 
 
-def test_it_tells_which_wave_an_operation_is_in(memory: MemoryBench, concluding: ConcludeBench) -> None:
+def test_the_callback_tells_which_wave_an_operation_is_in(
+    memory: MemoryBench, concluding: ConcludeBench
+) -> None:
     driver = accepted(memory, TWO)
     assert concluding.says(driver.id) == "applying: wave 1 of 2, working; 0 of 2 hosts done"
 
 
-def test_it_believes_no_message_about_another_group(memory: MemoryBench, concluding: ConcludeBench) -> None:
+def test_the_callback_believes_no_message_about_another_group(
+    memory: MemoryBench, concluding: ConcludeBench
+) -> None:
     driver = Driver(memory).accepted((A, B))
     assert concluding.says(driver.id, GroupId("somebody-elses")) == run.DROPPED
     assert (concluding.published, concluding.counted) == ([], [])

@@ -61,7 +61,7 @@ def test_a_silent_host_is_given_up_after_the_patience(create: Driver) -> None:
     assert told(step.why, step.reason or "").endswith("; no usable answer for too long")
 
 
-def test_its_patience_ends_to_the_millisecond(still: Bench) -> None:
+def test_patience_with_a_silent_host_ends_to_the_millisecond(still: Bench) -> None:
     create = boundless(still)
     silent(create, "p1")
     still.pass_time(PATIENCE - 1)
@@ -102,7 +102,7 @@ def test_a_worker_that_does_not_know_the_host_spends_nothing(bench: Bench) -> No
     assert create.begin(A, "a1").next is Forward.SEND
 
 
-def test_nor_does_the_time_until_another_worker_asks(create: Driver) -> None:
+def test_the_time_until_another_worker_asks_is_not_the_hosts(create: Driver) -> None:
     silent(create, "p1")
     create.missed(A, "p2", "unknown here", Miss.UNASKED)
     create.bench.pass_time(PATIENCE)

@@ -47,7 +47,7 @@ def test_other_hosts_are_free(bench: Bench) -> None:
     assert Driver(bench).accept() is Accepted.ACCEPTED
 
 
-def test_after_the_pause_it_is_accepted(bench: Bench) -> None:
+def test_an_operation_is_accepted_once_the_pause_has_ended(bench: Bench) -> None:
     bench.pause(A, "alice", "disk swap")
     bench.resume(A)
     assert Driver(bench).accept() is Accepted.ACCEPTED

@@ -99,14 +99,14 @@ def test_a_group_that_was_deleted_is_brought_back_as_it_was(memory: MemoryBench)
     assert driver.step(A).lost_fields == ()
 
 
-def test_or_bare_where_the_host_will_not_take_its_fields_back(memory: MemoryBench) -> None:
+def test_a_group_is_restored_bare_where_the_host_will_not_take_its_fields_back(memory: MemoryBench) -> None:
     host = Host(Q, Q, P, says=(CONTESTED, APPLIED))
     result, driver = undone(memory, host, Action.DELETE)
     assert (result, host.writes) == (RESTORED, [(Action.CREATE, PRESENT.body), (Action.CREATE, None)])
     assert driver.step(A).lost_fields == ("colour",)
 
 
-def test_but_not_while_a_write_of_ours_may_contest_it(memory: MemoryBench) -> None:
+def test_a_group_is_not_restored_bare_while_a_write_of_ours_may_contest_it(memory: MemoryBench) -> None:
     driver = Driver(memory, action=Action.DELETE).accepted()
     for attempt in ("a1", "a2"):
         driver.begin(A, attempt)

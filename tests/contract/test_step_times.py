@@ -66,13 +66,13 @@ def test_a_write_to_a_group_may_leave_for_as_long_as_its_attempt_says(memory: Me
     assert host.until == [NOW + WITHIN]
 
 
-def test_so_may_one_that_undoes_it(memory: MemoryBench) -> None:
+def test_a_write_that_undoes_may_leave_for_as_long_as_its_attempt_says(memory: MemoryBench) -> None:
     host, driver = TimedHost(Presence.PRESENT), Driver(memory).accepted((A,)).undoing(A)
     rollback(still(memory, host), driver.id, A, 1)
     assert host.until == [NOW + WITHIN]
 
 
-def test_and_those_to_a_thing() -> None:
+def test_a_write_to_a_thing_may_leave_for_as_long_as_its_attempt_says() -> None:
     a, b = TimedNode("a", record("x")), TimedNode("b", record("y"))
     b.manners = ["refuse"]
     rig = Rig("set", (A, a), (B, b), values=["n"])

@@ -47,7 +47,9 @@ def holds(running: Running, group: str = "a") -> bool:
 
 
 @pytest.mark.parametrize(("kind", "lands"), [(FaultKind.ERROR_BEFORE, False), (FaultKind.ERROR_AFTER, True)])
-def test_errors(running: Running, node: NodeClient, kind: FaultKind, lands: bool) -> None:
+def test_an_error_lands_or_not_as_its_kind_says(
+    running: Running, node: NodeClient, kind: FaultKind, lands: bool
+) -> None:
     arm(running, kind, status=502, methods=["POST"])
     assert node.post("a").status_code == 502
     assert node.get("a").status_code == (200 if lands else 404)
@@ -86,7 +88,7 @@ def test_a_reset_is_a_real_one(running: Running, node: NodeClient, kind: FaultKi
     assert (last(running).end, last(running).status, holds(running)) == ("reset", None, lands)
 
 
-def test_malformed(running: Running, node: NodeClient) -> None:
+def test_a_malformed_answer_is_html_and_the_write_lands(running: Running, node: NodeClient) -> None:
     arm(running, FaultKind.MALFORMED, methods=["POST"])
     answer = node.post("a")
     assert (answer.status_code, answer.text[:6], answer.headers["content-type"][:9]) == (
@@ -109,7 +111,7 @@ def test_a_group_is_no_text_that_is_rewritten(running: Running, node: NodeClient
     assert (node.post("a").status_code, node.get("a").json()) == (201, {"groupId": "a"})
 
 
-def test_wrong_id(running: Running, node: NodeClient) -> None:
+def test_a_wrong_id_is_shown_and_not_kept(running: Running, node: NodeClient) -> None:
     arm(running, FaultKind.WRONG_ID)
     assert (node.post("a").status_code, node.get("a").json()) == (201, {"groupId": "a-other"})
     assert running.admin.groups("node1") == {"a": {"groupId": "a"}}
@@ -152,14 +154,14 @@ def test_refuse_is_about_one_group_and_about_writes(running: Running, node: Node
     assert running.admin.history(group="team-a")[0].fault == "refuse"
 
 
-def test_throttle(running: Running, node: NodeClient) -> None:
+def test_a_throttle_says_when_to_come_again(running: Running, node: NodeClient) -> None:
     arm(running, FaultKind.THROTTLE, status=503, retry_after=7, times=1)
     answer = node.post("a")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "7")
     assert node.post("a").status_code == 201
 
 
-def test_redirect(running: Running, node: NodeClient) -> None:
+def test_a_redirect_takes_no_effect(running: Running, node: NodeClient) -> None:
     arm(running, FaultKind.REDIRECT, location="http://127.0.0.1:9/")
     answer = node.post("a")
     assert (answer.status_code, answer.headers["location"], holds(running)) == (
@@ -169,7 +171,7 @@ def test_redirect(running: Running, node: NodeClient) -> None:
     )
 
 
-def test_answer(running: Running, node: NodeClient) -> None:
+def test_an_answer_of_ones_own_takes_no_effect(running: Running, node: NodeClient) -> None:
     arm(running, FaultKind.ANSWER, status=418, body={"groupId": "a"}, after=1)
     assert node.get("a").status_code == 404
     answer = node.post("a")

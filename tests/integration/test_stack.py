@@ -76,7 +76,7 @@ def test_every_address_answers(stack: Stack) -> None:
     assert requests.get(stack.flower_url, timeout=10).ok
 
 
-def test_its_settings_reach_it(stack: Stack) -> None:
+def test_settings_of_a_stack_reach_it(stack: Stack) -> None:
     settings = load_settings(**stack.settings)
     assert settings.settle_seconds == 11
     assert {host.name: host.url for host in load_inventory(settings)} == stack.nodes

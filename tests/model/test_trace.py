@@ -111,7 +111,7 @@ def test_beside_many_attempts_what_is_wrong_is_found(
     assert "before False" in found()[0]
 
 
-def test_waves_are_allowed(bench: RedisBench, found: Callable[[], list[str]]) -> None:
+def test_a_trace_of_waves_is_allowed(bench: RedisBench, found: Callable[[], list[str]]) -> None:
     create = accepted(bench, TWO).apply(A)
     create.claim()
     create.apply(B)

@@ -87,7 +87,7 @@ def test_every_file_of_the_product_is_in_a_folder_that_is_changed() -> None:
     assert folders == EVERY.keys() - {"worker/record/lua"}
 
 
-def test_so_many_or_a_share_of_each_folder_are_drawn_and_the_same_again() -> None:
+def test_a_number_or_a_share_of_each_folder_is_drawn_and_the_same_again() -> None:
     every = [
         Small(f"{folder}/any.py", "any", line, "old", "new")
         for folder, many in (("worker/hosts", 40), ("producer/cli", 30), ("producer", 1))

@@ -20,7 +20,7 @@ from tests.waiting import PATIENCE
 TEXT = (ROOT / "docs" / "operations.md").read_text("utf-8")
 
 
-def test_commands_exist() -> None:
+def test_commands_of_the_page_exist() -> None:
     used = set(re.findall(r"(?:^|-- |`)lockstep ([a-z]+)", TEXT, re.MULTILINE))
     assert {"abandon", "cancel", "drift", "exists", "list", "status"} <= used
     assert used <= set(lockstep.commands)
@@ -30,7 +30,7 @@ def test_commands_exist() -> None:
     ("command", "options"),
     [("list", {"--limit", "--stuck"}), ("cancel", {"--reason"}), ("abandon", {"--reason", "--as"})],
 )
-def test_options_exist(command: str, options: set[str]) -> None:
+def test_options_of_the_page_exist(command: str, options: set[str]) -> None:
     known = {
         name
         for each in lockstep.commands[command].params
@@ -138,7 +138,7 @@ def anchors(text: str = TEXT) -> set[str]:
     }
 
 
-def test_links_lead_somewhere() -> None:
+def test_links_of_the_page_lead_somewhere() -> None:
     for target in re.findall(r"\]\(([^)]+)\)", TEXT):
         path, _, anchor = target.partition("#")
         text = (ROOT / "docs" / path).read_text("utf-8") if path else TEXT

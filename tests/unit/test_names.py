@@ -84,3 +84,12 @@ def test_a_get_that_finds_out_what_a_host_holds_is_a_look_and_no_probe() -> None
     assert names_with(re.compile("look"), "worker/hosts")
     kept = {"probed", "probed_at"}  # of records, those of the release before too
     assert names_with(re.compile("probe"), *(f"worker/{folder}" for folder in folders)) == kept
+
+
+def test_no_name_of_a_test_needs_the_test_before_it_to_be_understood() -> None:
+    back = re.compile(
+        r"^(?:async )?def (test_(?:so|it|its|and|or|nor|but|those|they|also)_\w+)", re.MULTILINE
+    )
+    texts = [path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py")]
+    assert len(texts) > 200
+    assert [name for text in texts for name in back.findall(text)] == []

@@ -39,7 +39,7 @@ def test_plain_yaml_reads_what_yaml_reads(document: object) -> None:
     "text",
     ["", "# nothing\n", "a", "7", "[]", "{}", "a: ~\nb: yes\nc: 0x1f\nd: 1.5\ne: '1'\nf: |\n  x\n  y\n"],
 )
-def test_plain_documents(text: str) -> None:
+def test_plain_documents_are_read_as_yaml_reads_them(text: str) -> None:
     assert parse_plain("it", text) == yaml.safe_load(text)
 
 

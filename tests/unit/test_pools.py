@@ -77,7 +77,7 @@ def test_a_connection_that_could_not_be_made_takes_no_place(
     asked.close()
 
 
-def test_patience_ends(server: Server) -> None:
+def test_who_waits_for_a_connection_too_long_gets_an_error(server: Server) -> None:
     pool = client(Settings(redis_url=server.url), 1).connection_pool
     pool.longest = 0.05  # type: ignore[attr-defined]
     pool.get_connection()

@@ -33,7 +33,7 @@ def headers(task: str = TaskName.CREATE_GROUP, **more: Any) -> dict[str, Any]:
         (TaskName.SWEEP, []),
     ],
 )
-def test_ours_are_taken(task: str, names: list[str]) -> None:
+def test_messages_of_ours_are_taken(task: str, names: list[str]) -> None:
     chord = {"task": TaskName.CONCLUDE, "args": ["op", "team"], "options": {}}
     assert unlike_ours(headers(task), [names, {}, {**EMBEDDED, "chord": chord}]) is None
     assert unlike_ours(headers(task, retries=3, celery_beat_task=True), [names, {}, EMBEDDED]) is None

@@ -77,7 +77,7 @@ def test_no_wait_is_longer_than_what_a_worker_takes_for_one_of_ours() -> None:
     assert keep_longer_waits(parts, operation, gate) == {host: settings.backoff_cap}
 
 
-def test_those_that_wait_for_much_longer_than_the_others_are_left_to_the_record() -> None:
+def test_hosts_that_wait_for_much_longer_than_the_others_are_left_to_the_record() -> None:
     kept: list[tuple[HostName, int]] = []
     store = SimpleNamespace(postpone=lambda _, host, wait: kept.append((host, wait)))
     parts: Any = SimpleNamespace(longest_countdown=8.0, store=store)

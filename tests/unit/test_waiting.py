@@ -59,5 +59,5 @@ def test_no_test_sleeps_or_reads_once() -> None:
         ("time.sleep(1)", ["time.sleep"]),
     ],
 )
-def test_what_is_found(code: str, found: list[str]) -> None:
+def test_a_sleep_and_a_single_read_are_found(code: str, found: list[str]) -> None:
     assert [*calls(ast.parse(code))] == found

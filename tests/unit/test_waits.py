@@ -216,7 +216,7 @@ def test_beat_is_not_disturbed_by_its_wall_clock(
     assert schedule.sent.count(TaskName.SWEEP) == 4
 
 
-def test_beat_uses_it(app: Lockstep) -> None:
+def test_beat_uses_our_schedule(app: Lockstep) -> None:
     assert app.conf.beat_scheduler == f"{pools.__name__}:{pools.Scheduler.__name__}"
 
 

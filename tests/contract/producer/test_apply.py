@@ -47,7 +47,7 @@ def wanted(tmp_path: Path) -> str:
     return str(file)
 
 
-def test_all_as_asked(
+def test_a_run_in_which_all_commit_exits_with_0(
     lockstep: Run, cluster: ClusterClient, hand: Hand, threads: ThreadPoolExecutor, tmp_path: Path
 ) -> None:
     playing = threads.submit(play(cluster, hand))

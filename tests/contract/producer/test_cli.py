@@ -105,7 +105,9 @@ def test_reusing_an_id_is_refused_and_changes_nothing(
     assert hand.content() == before
 
 
-def test_committed(waited: Callable[..., Ran], cluster: ClusterClient, hand: Hand) -> None:
+def test_a_commit_is_told_in_one_line_and_exits_with_0(
+    waited: Callable[..., Ran], cluster: ClusterClient, hand: Hand
+) -> None:
     def play() -> None:
         operation = cluster.operation("mine")
         hand.already(operation, hand.hosts[0])
@@ -121,7 +123,9 @@ def test_committed(waited: Callable[..., Ran], cluster: ClusterClient, hand: Han
     assert last == "create team-a: committed, 3 of 3 hosts done (operation mine)"
 
 
-def test_rolled_back(waited: Callable[..., Ran], cluster: ClusterClient, hand: Hand) -> None:
+def test_a_rollback_is_told_with_its_reason_and_exits_with_1(
+    waited: Callable[..., Ran], cluster: ClusterClient, hand: Hand
+) -> None:
     ran = waited(lambda: hand.roll_back(cluster.operation("mine")), action="delete")
 
     assert (ran.code, ran.out) == (1, "")
@@ -131,7 +135,9 @@ def test_rolled_back(waited: Callable[..., Ran], cluster: ClusterClient, hand: H
     )
 
 
-def test_pending(waited: Callable[..., Ran], cluster: ClusterClient, hand: Hand) -> None:
+def test_a_rollback_that_lacks_a_host_names_it(
+    waited: Callable[..., Ran], cluster: ClusterClient, hand: Hand
+) -> None:
     def play() -> None:
         operation = cluster.operation("mine")
         hand.apply(operation, hand.hosts[2])
@@ -147,7 +153,7 @@ def test_pending(waited: Callable[..., Ran], cluster: ClusterClient, hand: Hand)
     )
 
 
-def test_abandoned(waited: Callable[..., Ran], cluster: ClusterClient, hand: Hand) -> None:
+def test_an_abandoned_host_is_named(waited: Callable[..., Ran], cluster: ClusterClient, hand: Hand) -> None:
     def play() -> None:
         operation = cluster.operation("mine")
         hand.apply(operation, hand.hosts[2])
@@ -178,7 +184,9 @@ def test_giving_up_waiting_in_json_is_one_document(lockstep: Run) -> None:
     assert (document["id"], document["state"], document["committed"]) == ("mine", "applying", False)
 
 
-def test_busy(lockstep: Run, cluster: ClusterClient, hand: Hand, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_busy_group_is_refused_with_its_owner_and_changes_nothing(
+    lockstep: Run, cluster: ClusterClient, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("LOCKSTEP_LOCK_WAIT", "0.1")
     owner = cluster.create_group("team-a")
     before = hand.keys()
@@ -194,7 +202,7 @@ def test_busy(lockstep: Run, cluster: ClusterClient, hand: Hand, monkeypatch: py
     assert hand.keys() == before
 
 
-def test_cancel(lockstep: Run, cluster: ClusterClient) -> None:
+def test_a_cancel_rolls_back_and_says_by_whom_and_why(lockstep: Run, cluster: ClusterClient) -> None:
     operation = cluster.create_group("team-a", operation_id="mine")
 
     ran = lockstep("cancel", "mine", "--reason", "wrong group", "--as", "bob")

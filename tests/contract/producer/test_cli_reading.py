@@ -35,7 +35,7 @@ LOCAL = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [A-Z0-9+-]+")
     ],
     ids=lambda each: each[0],
 )  # fmt: skip
-def test_an_unknown_operation(
+def test_an_unknown_operation_is_named_with_what_may_be_wrong(
     lockstep: Run, hand: Hand, arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -98,7 +98,7 @@ def test_list_shows_the_newest_first(lockstep: Run, cluster: ClusterClient, hand
     assert lockstep("list", "--limit", "0").code == 2
 
 
-def test_an_empty_list(lockstep: Run) -> None:
+def test_a_list_of_nothing_says_so(lockstep: Run) -> None:
     assert lockstep("list").out == "no operations\n"
     assert json.loads(lockstep("list", "--json").out) == {"operations": [], "damaged": []}
 

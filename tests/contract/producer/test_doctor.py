@@ -79,7 +79,7 @@ def test_without_redis_the_hosts_are_looked_at_all_the_same(
     assert last == "ok       host               3 hosts answering"
 
 
-def test_without_an_inventory(lockstep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inventory_without_hosts_is_a_failure(lockstep: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCKSTEP_HOSTS", "")
     ran = lockstep("doctor")
     assert ran.code == 1

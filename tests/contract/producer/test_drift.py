@@ -25,7 +25,7 @@ Nodes = dict[str, Node]
 SOON = 10.0
 
 
-def test_no_drift(lockstep: Run, created: Operation) -> None:
+def test_no_drift_is_told_in_one_line(lockstep: Run, created: Operation) -> None:
     ran = lockstep("drift")
     assert ran.code == 0
     assert ran.out == "no drift in 1 group: all is as the last operations left it\n"
@@ -154,7 +154,7 @@ def test_the_canary_of_an_operation_that_is_held_is_compared_with_what_it_asks(
     assert lockstep("drift", "team-a").code == 4
 
 
-def test_nor_is_one_that_is_cancelled_while_its_hosts_are_asked(
+def test_no_host_of_an_operation_that_is_cancelled_meanwhile_is_told_as_drift(
     nodes: Nodes, cluster: ClusterClient, hand: Hand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     running = cluster.create_group("team-a", waves="1,100%", hold=True)

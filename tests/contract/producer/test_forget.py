@@ -76,7 +76,7 @@ def test_workers_forget_after_the_time_that_is_set(
     assert not hand.redis.exists(new)
 
 
-def test_the_forecast(settings: Settings) -> None:
+def test_doctor_says_in_how_many_days_redis_is_full(settings: Settings) -> None:
     redis = RedisFacts("9.1.2", aof=True, fsync="always", policy="noeviction", used=78 * MIB, limit=100 * MIB)
     kept = EndsSize(groups=3000, size=3_000_000, deleted=1000, deleted_size=1_000_000, daily=100_000)
     said = "3000 groups remembered in 3 MB, 1000 of them deleted, in 1 MB; "

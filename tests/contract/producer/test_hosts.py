@@ -221,7 +221,7 @@ def test_bad_input_changes_nothing(
     assert hand.keys() == []
 
 
-def test_from_python(nodes: Nodes) -> None:
+def test_a_pause_from_python_refuses_operations_until_it_is_resumed(nodes: Nodes) -> None:
     with ClusterClient(created_by="alice") as cluster:
         assert cluster.pause("node3", "disk swap") is None
         (standing,) = cluster.hosts(["node3"])

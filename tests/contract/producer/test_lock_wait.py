@@ -138,7 +138,7 @@ def test_other_groups_are_not_held_up(cluster: ClusterClient, hasty: ClusterClie
     assert hasty.create_group("team-b").published
 
 
-def test_those_who_wait_get_in_one_after_the_other(
+def test_clients_that_wait_get_in_one_after_the_other(
     cluster: ClusterClient, hand: Hand, threads: ThreadPoolExecutor
 ) -> None:
     waiting = [threads.submit(cluster.create_group, "team-a") for _ in range(4)]

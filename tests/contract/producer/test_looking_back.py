@@ -114,7 +114,9 @@ def test_show_in_json_has_the_timeline_and_the_hosts(lockstep: Run, past: Operat
     assert len(document["hosts"]) == 3
 
 
-def test_history_by_everything(lockstep: Run, cluster: ClusterClient, past: Operation) -> None:
+def test_history_is_filtered_by_everything_that_is_given(
+    lockstep: Run, cluster: ClusterClient, past: Operation
+) -> None:
     lockstep("delete", "team-b", "--no-wait", "--as", "carol", "--id", "hers")
 
     def found(*options: str) -> list[str]:
@@ -132,7 +134,7 @@ def test_history_by_everything(lockstep: Run, cluster: ClusterClient, past: Oper
     assert found("--until", "1h") == []
 
 
-def test_history_for_people(lockstep: Run, past: Operation) -> None:
+def test_history_is_a_table_for_people(lockstep: Run, past: Operation) -> None:
     assert lockstep("history").out.splitlines()[1].split()[:4] == ["mine", "create", "team-a", "rolled_back"]
     assert lockstep("history", "--group", "x").out == "no operation matches\n"
 
@@ -158,7 +160,7 @@ def test_a_report_that_cannot_be_written(lockstep: Run, past: Operation, tmp_pat
 
 
 @pytest.mark.parametrize("command", [["show"], ["report", "--html", "x"]])
-def test_an_unknown_operation(lockstep: Run, command: list[str]) -> None:
+def test_an_unknown_operation_is_refused(lockstep: Run, command: list[str]) -> None:
     ran = lockstep(*command, "nope")
     assert ran.code == 2
     assert 'operation id "nope" is unknown' in ran.err

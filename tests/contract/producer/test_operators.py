@@ -49,7 +49,7 @@ def stalled(operation: Operation, hand: Hand) -> Operation:
         (["--hosts", "node1,node3", "--where", "role=web"], ["node3"]),
     ],
 )
-def test_hosts_by_label(lockstep: Run, options: list[str], hosts: list[str]) -> None:
+def test_hosts_are_chosen_by_label(lockstep: Run, options: list[str], hosts: list[str]) -> None:
     ran = lockstep("create", "team-a", "--no-wait", "--json", *options)
     assert ran.code == 0
     assert [each["host"] for each in json.loads(ran.out)["hosts"]] == hosts
@@ -80,7 +80,7 @@ def test_a_selection_is_what_hosts_takes() -> None:
         assert [step.host for step in operation.steps()] == [NODE2]
 
 
-def test_nothing_stuck(lockstep: Run, operation: Operation) -> None:
+def test_a_list_of_nothing_stuck_says_so(lockstep: Run, operation: Operation) -> None:
     ran = lockstep("list", "--stuck")
     assert (ran.code, ran.out) == (0, "no operation needs you\n")
 

@@ -46,7 +46,7 @@ def test_a_plan_names_what_would_fail(lockstep: Run, nodes: Nodes) -> None:
     assert ran.out.endswith('would fail on node3, and be rolled back: delete group "team-a" on 2 hosts\n')
 
 
-def test_nothing_to_do(lockstep: Run, nodes: Nodes) -> None:
+def test_a_plan_with_nothing_to_do_says_so(lockstep: Run, nodes: Nodes) -> None:
     ran = lockstep("plan", "delete", "team-a")
     assert ran.code == 0
     assert ran.out.endswith('nothing to do to delete group "team-a": 3 hosts as asked already\n')

@@ -270,7 +270,7 @@ def test_a_host_that_is_down_is_not_written_to(lockstep: Run, node: Running, nam
 
 
 @pytest.mark.parametrize("watch", ["0", "-1", "nan", "inf", "3601"])
-def test_a_bad_watch(lockstep: Run, node: Running, name: str, watch: str) -> None:
+def test_a_watch_out_of_range_is_refused(lockstep: Run, node: Running, name: str, watch: str) -> None:
     ran = lockstep("probe", name, f"--watch={watch}")
     rule = "is out of range: give seconds above 0, at most 3600"
     assert (ran.code, ran.out) == (2, "")
@@ -278,7 +278,7 @@ def test_a_bad_watch(lockstep: Run, node: Running, name: str, watch: str) -> Non
     assert node.admin.history() == []
 
 
-def test_an_unknown_host(lockstep: Run, node: Running) -> None:
+def test_an_unknown_host_is_refused(lockstep: Run, node: Running) -> None:
     ran = lockstep("probe", "node9")
     assert (ran.code, ran.out) == (2, "")
     assert ran.err == 'lockstep: error: host "node9" is not in the inventory; known: 127.0.0.1\n'

@@ -47,7 +47,7 @@ def test_no_more_are_taken_than_may_be_delivered(connect: Open, kept: redis.Redi
 
 
 @pytest.mark.parametrize("delivered", [False, True])
-def test_those_after_one_that_breaks_go_back_and_it_does_not(
+def test_messages_after_one_that_breaks_go_back_and_that_one_does_not(
     connect: Open, kept: redis.Redis, monkeypatch: pytest.MonkeyPatch, delivered: bool
 ) -> None:
     reader = Reader(connect(), prefetch=100)

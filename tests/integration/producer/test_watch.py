@@ -84,7 +84,7 @@ def test_a_terminal_has_a_table(
     assert ("\x1b[36m" in seen) is not no_colour
 
 
-def test_an_unknown_operation(lockstep: Run, environment: Mapping[str, str]) -> None:
+def test_an_unknown_operation_is_not_watched(lockstep: Run, environment: Mapping[str, str]) -> None:
     ran = lockstep("watch", "nope")
     assert ran.code == 2
     assert "is unknown" in ran.err

@@ -186,7 +186,9 @@ def test_the_monitor_writes_to_nothing_that_a_worker_reads(ran: Ran) -> None:
         (("monitor",), "EVAL 'return redis.call(\"DEL\",KEYS[1])' 1 lockstep:celery:operations"),
     ],
 )
-def test_what_is_refused(server: Guarded, roles: tuple[str, ...], command: str) -> None:
+def test_each_role_is_refused_what_it_does_not_use(
+    server: Guarded, roles: tuple[str, ...], command: str
+) -> None:
     for role in roles:
         with server.client(role) as client, pytest.raises(ResponseError, match=DENIED):
             client.execute_command(*shlex.split(command))

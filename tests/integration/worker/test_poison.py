@@ -182,7 +182,7 @@ texts = (
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(texts, min_size=1, max_size=10))
-def test_nor_does_anything_else(line: Line, found: list[str]) -> None:
+def test_no_message_of_any_bytes_ends_a_worker(line: Line, found: list[str]) -> None:
     line.put(*[text.encode("utf-8", "replace") for text in found])
     line.read_to_the_end()
 

@@ -102,14 +102,14 @@ def test_the_list_of_examples_is_whole() -> None:
     assert {*listed, "README.md"} == {str(path) for path in FILES}
 
 
-def test_a_script(site: Installed) -> None:
+def test_a_script_changes_a_group_and_tells_of_each_host(site: Installed) -> None:
     said = site.run(str(site.python), "script.py", "of-a-script")
     assert said.startswith("of-a-script: committed (operation ")
     assert said.count(": changed by its write before the decision") == 3
     assert "error: group id" in site.run(str(site.python), "script.py", "../x", code=1)
 
 
-def test_asyncio(site: Installed) -> None:
+def test_a_program_in_asyncio_changes_many_groups_at_once(site: Installed) -> None:
     said = site.run(str(site.python), "many_at_once.py", "one", "two").splitlines()
     assert said[:2] == ["one: committed", "two: committed"]
     assert said[-1] == "one is being deleted: committed"
@@ -160,7 +160,9 @@ def test_a_pipeline_goes_by_the_exit_code(site: Installed) -> None:
 
 
 @pytest.mark.parametrize("name", ["urls.env", "names.yaml", "tls.yaml", "labels.yaml"])
-def test_an_inventory(application: Installed, tmp_path: Path, name: str) -> None:
+def test_an_inventory_of_the_examples_is_read_and_its_hosts_asked(
+    application: Installed, tmp_path: Path, name: str
+) -> None:
     """Its hosts are asked, by the addresses of the mock nodes; those with TLS are only read."""
     text = (EXAMPLES / "inventories" / name).read_text("utf-8")
     nodes = iter(ClusterAdmin(application.env["ADMIN_URL"]).nodes().values())
@@ -224,7 +226,7 @@ def test_kinds_of_ones_own(noticed: tuple[Installed, list[Node]]) -> None:
     assert "names the file of keys" in site.run("sh", "secret.sh", "ann", "password.txt", code=2, env=without)
 
 
-def test_an_alert(tmp_path: Path) -> None:
+def test_the_alert_of_the_examples_fires(tmp_path: Path) -> None:
     counts = {"committed": "0+1x40", "rolled_back": "0+1x40"}
     case = {
         "rule_files": [str(EXAMPLES / "alert.yaml")],

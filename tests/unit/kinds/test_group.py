@@ -114,7 +114,7 @@ def test_a_bare_string_is_no_answer_to_a_write() -> None:
     assert GROUP.said("create", TEAM, Reply(201, b'"ok"')).effect is Effect.UNKNOWN
 
 
-def test_its_requests_are_those_of_the_node_api_byte_for_byte() -> None:
+def test_requests_of_a_group_are_those_of_the_node_api_byte_for_byte() -> None:
     look = GROUP.request("look", TEAM)
     assert (look.method, look.path, look.body) == ("GET", "/v1/group/team-a/", None)
     for verb, method in (("create", "POST"), ("delete", "DELETE")):

@@ -74,7 +74,7 @@ def test_the_next_retry_is_shown() -> None:
     assert cells[-1] == "2023-11-15 03:43:20 IST"
 
 
-def test_tables() -> None:
+def test_tables_name_every_host_and_escape_what_moves_the_cursor() -> None:
     hosts = drawn(hosts_table(ROLLED_BACK, [*STEPS, Step(HostName("node9"), reason="\x1b[2J")]))
     assert all(step.host in hosts for step in STEPS)
     assert "rolled_back" in hosts

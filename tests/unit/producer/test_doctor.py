@@ -127,7 +127,7 @@ def test_a_wrong_clock_names_the_machine_and_what_suffers() -> None:
     assert found.text.endswith(f"; {suffers}; operations are not affected")
 
 
-def test_hosts() -> None:
+def test_hosts_that_do_not_answer_are_a_failure() -> None:
     bad, good = on_hosts({"node1": None, "node2": "403", "node3": None})
     assert (bad.level, bad.text) == (Level.FAILURE, "node2: 403")
     assert (good.level, good.text) == (Level.OK, "2 hosts answering")
@@ -194,7 +194,7 @@ def test_without_a_sweep_the_remedy_is_what_is_missing() -> None:
     assert remedy(alone) == "start a worker of the queue rollback, then see whether beat runs"
 
 
-def test_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_settings_that_are_set_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LOCKSTEP_DEADLINE", "9")
     found = on_settings(Settings(redis_url="redis://r/0"), stack=False)
     assert found.text == "LOCKSTEP_REDIS_URL, LOCKSTEP_DEADLINE set, all others by default"

@@ -19,7 +19,7 @@ REDIS = RedisFacts("9.1.2", aof=True, fsync="always", policy="noeviction", used=
 
 
 @pytest.mark.parametrize("facts", [REDIS, replace(REDIS, limit=11 * MIB), replace(REDIS, policy=None)])
-def test_a_sound_redis(facts: RedisFacts) -> None:
+def test_a_sound_redis_is_ok_in_every_line(facts: RedisFacts) -> None:
     assert {each.level for each in on_redis(facts, 0.8)} == {Level.OK}
 
 
@@ -33,7 +33,7 @@ def test_a_sound_redis(facts: RedisFacts) -> None:
         (replace(REDIS, limit=10 * MIB), Level.FAILURE, "80% of maxmemory is used"),
     ],
 )
-def test_an_unsound_redis(facts: RedisFacts, level: Level, said: str) -> None:
+def test_an_unsound_redis_is_named_with_a_remedy(facts: RedisFacts, level: Level, said: str) -> None:
     (bad,) = (each for each in on_redis(facts, 0.8) if each.level is not Level.OK)
     assert bad.level is level
     assert said in bad.text

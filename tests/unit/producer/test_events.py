@@ -13,7 +13,7 @@ def test_ends_and_decisions_are_decisive(what: str) -> None:
 
 
 @pytest.mark.parametrize("what", ["step", "attempt", "answer", "look", "waits"])
-def test_progress_is_not(what: str) -> None:
+def test_progress_is_not_decisive(what: str) -> None:
     assert not is_decisive(f'{{"what":"{what}","host":"node1","at":1}}')
 
 

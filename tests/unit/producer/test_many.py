@@ -37,7 +37,7 @@ ONE, TWO = HostName("node1"), HostName("node2")
         ("absent: [team-b]\npresent:\n", (B,)),
     ],
 )
-def test_wishes(text: str, wishes: tuple[Wish, ...]) -> None:
+def test_wishes_are_read_from_lines_and_documents(text: str, wishes: tuple[Wish, ...]) -> None:
     assert parse_wishes(text) == wishes
 
 
@@ -54,7 +54,7 @@ def test_wishes(text: str, wishes: tuple[Wish, ...]) -> None:
         ("present: [a", "not plain YAML"),
     ],
 )
-def test_what_is_refused(text: str, said: str) -> None:
+def test_wishes_that_cannot_be_are_refused(text: str, said: str) -> None:
     with pytest.raises(InvalidInput) as refused:
         parse_wishes(text)
     assert said in str(refused.value)

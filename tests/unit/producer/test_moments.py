@@ -38,7 +38,7 @@ MANY = [
         ("2026-01-30T08:15+02:00", datetime(2026, 1, 30, 6, 15, tzinfo=UTC)),
     ],
 )
-def test_times(text: str, moment: datetime) -> None:
+def test_a_time_is_read_as_it_is_written(text: str, moment: datetime) -> None:
     with zone("Europe/Berlin"):
         assert parse_moment("--since", text, NOW) == moment
 
@@ -86,7 +86,7 @@ def test_a_moment_without_a_zone_is_refused() -> None:
         Filter(until=Millis(OPERATION.created_at + 1)),
     ],
 )
-def test_what_matches(wanted: Filter) -> None:
+def test_a_filter_takes_what_meets_all_of_it(wanted: Filter) -> None:
     assert wanted.matches(OPERATION)
 
 

@@ -35,7 +35,7 @@ def test_blanks_are_kept_unless_a_line_ends_with_them(
     assert capsys.readouterr().err == shown
 
 
-def test_tabs_are_text() -> None:
+def test_tabs_are_no_space_to_be_trimmed() -> None:
     assert trimmed("a\t\n") == "a\t\n"
 
 

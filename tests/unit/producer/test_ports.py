@@ -31,13 +31,13 @@ def test_no_two_processes_draw_the_same_port() -> None:
     assert not ours & elsewhere("(free_port() for _ in range(500))")
 
 
-def test_nor_does_another_get_one_that_was_asked_for() -> None:
+def test_no_other_process_draws_a_port_that_was_asked_for() -> None:
     """Two stacks that start at once would both have Flower on its usual port, and one of them could not."""
     port = free_port(free_port())
     assert elsewhere(f"[free_port({port})]") != {port}
 
 
-def test_nor_does_one_that_was_forked_from_the_other() -> None:
+def test_no_forked_process_draws_a_port_of_its_parent() -> None:
     free_port()
     (reads, writes), (waits, ends) = os.pipe(), os.pipe()
     child = os.fork()

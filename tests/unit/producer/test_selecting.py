@@ -33,7 +33,7 @@ INVENTORY = Inventory(
         (None, [], ["node1", "node1"], ["node2", "node3", "node4"]),
     ],
 )
-def test_what_is_chosen(
+def test_hosts_that_meet_every_condition_are_chosen(
     names: list[str] | None, where: list[str], except_: list[str], chosen: list[str]
 ) -> None:
     assert [host.name for host in select(INVENTORY, names, where, except_)] == chosen
@@ -62,7 +62,9 @@ def test_what_is_chosen(
         ),
     ],
 )
-def test_what_is_refused(names: list[str] | None, where: list[str], except_: list[str], said: str) -> None:
+def test_a_choice_of_no_host_or_by_what_is_unknown_is_refused(
+    names: list[str] | None, where: list[str], except_: list[str], said: str
+) -> None:
     with pytest.raises(InvalidInput) as refused:
         select(INVENTORY, names, where, except_)
     assert said in str(refused.value)

@@ -124,7 +124,7 @@ def test_ticks_are_round_and_few(span: int, expected: int) -> None:
         (3_660_000, "1 h 1 min"),
     ],
 )
-def test_durations(milliseconds: int, text: str) -> None:
+def test_durations_are_told_in_the_unit_that_fits(milliseconds: int, text: str) -> None:
     assert seconds(milliseconds) == text
 
 
