@@ -111,7 +111,7 @@ UNIT = Layer(
                 "test_transport.py",
                 "test_answers.py",
                 "test_carried.py",
-                "test_gathering.py",
+                "test_scripts.py",
                 "operation",
             )
         )
