@@ -122,28 +122,26 @@ def _publish(app: Celery, task: str, calls: Sequence[tuple[str, ...]], at: str =
     each, and give every header a root id of its own.
     """
     queue = QUEUE_OF[task]
-    messages = [
-        app.amqp.create_task_message(
-            str(uuid4()),
-            task,
-            args,
-            {},
-            group_index=index if chord else None,
-            ignore_result=True,
-            kwargsrepr="{}",
-            create_sent_event=True,
-            **headers_for(args, at),
-            **chord,
-        )
-        for index, args in enumerate(calls)
-    ]
+    headers = [headers_for(args, at) for args in calls]
     with (
         _broker_errors(app),
         app.producer_pool.acquire(block=True, timeout=ACQUIRE) as producer,
         producer.batch(BATCH),  # type: ignore[attr-defined]
     ):
         sent = _sent_events(app, producer)
-        for message in messages:
+        for index, args in enumerate(calls):
+            message = app.amqp.create_task_message(
+                str(uuid4()),
+                task,
+                args,
+                {},
+                group_index=index if chord else None,
+                ignore_result=True,
+                kwargsrepr="{}",
+                create_sent_event=True,
+                **headers[index],
+                **chord,
+            )
             if at:
                 message.headers[WAVE] = at
             sent.send("task-sent", **message.sent_event, queue=queue, exchange="", routing_key=queue)
