@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 import pytest
 
-from benchmarks.capacity import COSTS, COUNTED, COUNTED_APART, between, fit, fit_attempts, predictions, table
+from benchmarks.capacity import (
+    BYTES,
+    COMMANDS,
+    COSTS,
+    COUNTED,
+    COUNTED_APART,
+    between,
+    fit,
+    fit_attempts,
+    parts,
+    predictions,
+    table,
+)
 from benchmarks.capacity import RECORD as RECORD_BYTES
 from lockstep.producer.doctor.facts import RECORD, RECORD_OF_A_HOST
 from lockstep.worker.record.keys import Keys
+from lockstep.worker.settings import Settings
 from tests.walk import ROOT
 
 RESULTS = (ROOT / "benchmarks/results.md").read_text("utf-8")
@@ -79,3 +93,36 @@ def test_every_key_that_a_script_shares_is_named_where_one_redis_ends() -> None:
     shared -= {"op", "events"}  # the operation's own, and a channel, which is in no slot
     rows = re.findall(r"^\| (`[^|]*) \|", SCALE.partition("## Where one Redis ends")[2], re.MULTILINE)
     assert shared - set(re.findall(r"`(\w+)", " ".join(rows))) == set()
+
+
+def cost(column: str, hosts: int) -> float:
+    """What an operation costs by the model."""
+    found = fit(RESULTS, column)
+    assert found, column
+    return found[0] * parts(hosts, column) + found[1] * hosts
+
+
+def planned(row: str) -> list[float]:
+    """The numbers of the first row of that name on what an operation takes."""
+    cells = SCALE.partition("## What it takes")[2].partition(f"\n| {row} |")[2].partition("\n")[0]
+    return [float(each.replace(",", "")) for each in re.findall(r"\d[\d,]*(?:\.\d+)?", cells)]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "of_redis"),
+    [
+        (1000, "an operation on 1,000 hosts"),
+        (10_000, "on 10,000 hosts"),
+        (100_000, "on 100,000 hosts, two worker pods"),
+    ],
+)
+def test_what_is_planned_with_is_what_the_model_says(hosts: int, of_redis: str) -> None:
+    whole, kept = cost("s", hosts) / 1000, cost(RECORD_BYTES, hosts) + 102.4 * (1 + hosts)
+    pods = math.ceil(whole / 30)
+    model = whole, pods, cost(COMMANDS, hosts), kept / 2**20
+    assert planned(f"{hosts:,}")[:4] == pytest.approx(model, rel=0.2)
+
+    within, room = whole / pods, 0.7 * Settings().memory_watermark * 2**30
+    commands, busy, written = (cost(column, hosts) / within for column in (COMMANDS, "of it Redis", BYTES))
+    wanted = commands, within, busy / 10, written / 1e6, 1, room / kept
+    assert planned(of_redis)[:6] == pytest.approx(wanted, rel=0.2)
