@@ -122,6 +122,25 @@ class Cluster:
         self.bench.child("producer", command, self.clocks["producer"].env)
         return operation
 
+    def wait_by_command(self, midway: Do = lambda: None) -> float:
+        """Have the producer create a group, and wait; return the seconds that it took: a node is slow.
+
+        `midway` is done while it waits. The command has a time-out, which is longer than all of this takes.
+        """
+        self._count += 1
+        group = GroupId(f"{self.bench.group}-waits-{self._count}")
+        self.bench.admin.set_faults(*({**fault, "group": group} for fault in FAULTS["retries"]))
+        began = time.monotonic()
+        command = ["-m", "lockstep", "create", group, "--timeout", "300"]
+        child = self.bench.child("waiting", command, self.clocks["producer"].env)
+        eventually(lambda: self._midway("retries", group), "it is under way")
+        midway()
+        eventually(lambda: not child.running, "the command ends")
+        took = time.monotonic() - began
+        assert child.fate == "ended with status 0", child.output()
+        assert self.bench.holding(group) == set(self.bench.hosts)
+        return took
+
     def _midway(self, kind: str, group: GroupId) -> bool:
         """A first call has failed, or is held back."""
         methods = [entry.method for entry in self.bench.history(group=group)]

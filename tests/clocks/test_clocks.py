@@ -81,3 +81,23 @@ def test_a_clock_that_jumps_in_the_middle_of_an_operation(
         judge(cluster, took, process)
     finally:
         clock.set(0)
+
+
+@pytest.mark.parametrize(
+    ("apart", "jump"),
+    [(HOUR, 0.0), (-HOUR, 0.0), (0.0, JUMP), (0.0, -JUMP)],
+    ids=["1h-ahead", "1h-behind", "10min-on", "10min-back"],
+)
+def test_a_command_that_waits_ends_with_its_operation_whatever_its_clock_says(
+    cluster: Cluster, apart: float, jump: float
+) -> None:
+    clock = cluster.clocks["producer"]
+    usual = cluster.wait_by_command()
+    try:
+        clock.set(apart)
+        took = cluster.wait_by_command(midway=lambda: clock.set(apart + jump))
+    finally:
+        clock.set(0)
+    if took > SLOWER * usual + MORE:
+        usual = max(usual, cluster.wait_by_command())  # others may keep this machine busy by now
+    assert took <= SLOWER * usual + MORE
