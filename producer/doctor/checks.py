@@ -165,11 +165,12 @@ def inventories(here: HeldInventory | None, held: Mapping[str, HeldInventory], n
     return "; ".join(f"{what}: {named(names)}" for what, names in told)
 
 
-def on_uncovered(hosts: Sequence[HostName], lacked: Sequence[Collection[HostName]]) -> list[Finding]:
-    """Name hosts that lack what others hold: `lacked` has those that each held group does not cover.
+def on_uncovered(
+    hosts: Sequence[HostName], lacked: Sequence[Collection[HostName]], kind: str = "group"
+) -> list[Finding]:
+    """Name hosts that lack what others hold: `lacked` has those that each held group, or thing, leaves out.
 
-    A group that half of the hosts lack may be meant for some alone, and says nothing of a host that any group
-    covers.
+    One that half of the hosts lack may be meant for some alone, and says nothing of a host that any covers.
     """
     meant = [each for each in lacked if 2 * len(each) < len(hosts)]
 
@@ -181,8 +182,8 @@ def on_uncovered(hosts: Sequence[HostName], lacked: Sequence[Collection[HostName
         Finding(
             "host",
             Level.WARNING,
-            f"{named(names)}: {text.format(number, counted(len(lacked), 'group'))}",
-            f"lockstep sync {names[0]} --dry-run  # then without it",
+            f"{named(names)}: {text.format(number, counted(len(lacked), kind))}",
+            f"lockstep sync {names[0]} --dry-run  # then without it" if kind == "group" else "lockstep drift",
         )
         for number, names in alike((host, lacks(host)) for host in hosts)
         if number

@@ -21,7 +21,7 @@ from lockstep.worker.inventory import Inventory
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.drift import EndsSize
 from lockstep.worker.operation.errors import InvalidInput, StoreUnavailable
-from lockstep.worker.operation.model import GroupId, Millis, Stage, Status
+from lockstep.worker.operation.model import GroupId, HostName, Millis, Stage, Status
 from lockstep.worker.operation.names import counted
 from lockstep.worker.record.causes import NO_REDIS, unavailable
 from lockstep.worker.record.damage import Damage, noted
@@ -45,7 +45,7 @@ PING = 1.5
 GROUPS = 100
 """Groups that are read to see whether they can be."""
 COMPARED = 1000
-"""Groups that tell which hosts lack what others hold."""
+"""Groups, and things, that tell which hosts lack what others hold."""
 NEWEST = 100
 """Operations that are read to see whether they can be."""
 SWEPT = "sweep-done"
@@ -101,6 +101,14 @@ def _on_inventory(link: Link, known: Inventory) -> Iterator[Finding]:
     ends = together(link.store.ends, islice(link.store.groups_with_ends(), COMPARED))
     lacked = [uncovered(each, known).keys() for each in ends if is_held(each)]
     yield from checks.on_uncovered([host.name for host in known.serving("group")], lacked)
+    things = list(islice(link.store.things(), COMPARED))
+    by_kind: dict[str, list[Collection[HostName]]] = {}
+    for thing, left in zip(things, together(link.store.contents_left, things), strict=True):
+        if is_held(left):
+            kind = thing.partition("/")[0]
+            by_kind.setdefault(kind, []).append(uncovered(left, known, kind).keys())
+    for kind, each_lacked in sorted(by_kind.items()):
+        yield from checks.on_uncovered([host.name for host in known.serving(kind)], each_lacked, kind)
 
 
 def _damage(link: Link) -> Collection[Damage]:

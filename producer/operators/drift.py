@@ -50,7 +50,8 @@ class GroupDrift:
     strangers: tuple[HostName, ...] = ()
     """Hosts that an operation covered, but that the inventory lacks or has under another URL."""
     uncovered: tuple[HostName, ...] = ()
-    """Hosts of the inventory that no ended operation on the group covered, though others hold it."""
+    """Hosts of the inventory that no ended operation on it covered, though they serve its kind and others
+    hold it."""
     owner: OperationId | None = None
     """The operation that works on the group: its end will be the measure. Until then only hosts that it is
     through with are compared, with what it asks, and only if it has waves."""
@@ -220,7 +221,12 @@ class Comparison:
         if again[1] != left:
             return GroupDrift(group, overtaken=True)
         gone = tuple(each.host for each in drifts if each.found is Presence.ABSENT and kind.secrets)
-        return replace(found, gone=gone, secrets=tuple(sorted(kind.secrets)) if gone else ())
+        return replace(
+            found,
+            uncovered=tuple(uncovered(left, self._inventory, kind.name)) if is_held(left) else (),
+            gone=gone,
+            secrets=tuple(sorted(kind.secrets)) if gone else (),
+        )
 
 
 def _until_told(
@@ -244,14 +250,19 @@ def _meanwhile(
     return replace(found, owner=owner) if still else GroupDrift(found.group, owner=owner)
 
 
-def uncovered(ends: Mapping[HostName, End], inventory: Inventory) -> dict[HostName, Host]:
-    """Return the hosts that serve groups and that the ends of a group say nothing about."""
-    return {each.name: each for each in inventory.serving("group") if each.name not in ends}
+def uncovered(
+    ends: Mapping[HostName, End | ThingEnd], inventory: Inventory, kind: str = "group"
+) -> dict[HostName, Host]:
+    """Return the hosts that serve a kind and that the ends of a group, or of a thing, say nothing about."""
+    return {each.name: each for each in inventory.serving(kind) if each.name not in ends}
 
 
-def is_held(ends: Mapping[HostName, End]) -> bool:
-    """Tell whether a group was left on some host: others can lack it."""
-    return any(end.presence is Presence.PRESENT for end in ends.values())
+def is_held(ends: Mapping[HostName, End | ThingEnd]) -> bool:
+    """Tell whether a group or a thing was left on some host: others can lack it."""
+    return any(
+        end.text is not None if isinstance(end, ThingEnd) else end.presence is Presence.PRESENT
+        for end in ends.values()
+    )
 
 
 def without_kind(store: RedisStore, thing: GroupId, why: InvalidInput) -> GroupDrift:

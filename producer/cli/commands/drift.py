@@ -62,17 +62,19 @@ def drift(session: Session, groups: tuple[str, ...]) -> Exit:
     session.show(lambda: document, lambda: _tell(looked, drifted, apart))
     for doubt, of in alike((look.group, doubt) for look in looked for doubt in _doubts(look)):
         note(f"{named(of)}: {doubt}")
-    for host, of in alike((look.group, host) for look in looked for host in look.uncovered):
-        remedy = f"`lockstep sync {host}` brings it up to date"
-        note(f"{host} was never covered by an operation on {named(of)}: {remedy}")
+    lacking = ((look.group, (host, "/" in look.group)) for look in looked for host in look.uncovered)
+    for (host, things), of in alike(lacking):
+        how = f"lockstep apply FILE --hosts {host}" if things else f"lockstep sync {host}"
+        what = ", with it under `present`, brings it there" if things else " brings it up to date"
+        note(f"{host} was never covered by an operation on {named(of)}: `{how}`{what}")
     if strange:
         what = "may be misspelt, or be the id of an operation whose record is gone"
         note(f"{named(strange)}: {what}; see {RecordGone.page}")
     if drifted or apart:
         return Exit.FOUND
-    lacking = strange or any(look.silent or look.untold or look.overtaken for look in looked)
+    untold = strange or any(look.silent or look.untold or look.overtaken for look in looked)
     nothing = looked and all(look.owner and not look.compared for look in looked)
-    return Exit.UNANSWERED if lacking or nothing else Exit.OK
+    return Exit.UNANSWERED if untold or nothing else Exit.OK
 
 
 def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift]) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
 
+from lockstep import ClusterClient, Pace
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.settings import Settings
 from tests.integration.kinds.node import PATH, THING, Rig
+from tests.waiting import eventually
 
 WANTED = """\
 present:
@@ -77,6 +82,47 @@ def test_what_is_wrong_anywhere_in_what_is_to_be_applied_writes_nothing(
     with pytest.raises(InvalidInput, match=why):
         rig.client.apply(document)
     assert all(each.startswith("GET") for node in rig.nodes for each in node.asked)
+
+
+def test_a_host_that_no_operation_on_a_thing_covered_is_named_if_it_serves_its_kind(
+    rig: Rig, tmp_path: Path
+) -> None:
+    some, new = ["node1", "node2"], ["notice/new", "pin/new"]
+    assert rig.client.create("notice/new", some, text="hello").wait(30).committed
+    assert rig.client.create("pin/new", some).wait(30).committed
+    drifted = rig.cli("drift", *new)
+    assert (drifted.returncode, drifted.stdout.startswith("no drift in 2 things")) == (0, True), drifted
+    assert drifted.stderr == (
+        "node3 was never covered by an operation on notice/new, pin/new: "
+        "`lockstep apply FILE --hosts node3`, with it under `present`, brings it there\n"
+    )
+    document = json.loads(rig.cli("drift", "notice/new", "--json").stdout)
+    assert document["uncovered"] == [{"group": "notice/new", "host": "node3"}]
+    inventory = Path(rig.values["inventory"])
+    less = inventory.with_name("less.yaml")
+    less.write_text(inventory.read_text().replace("{name: node3,", "{name: node3, serves: [pin],"))
+    with ClusterClient(Settings(**{**rig.values, "inventory": str(less)})) as client:
+        assert [each.uncovered for each in client.drift(new)] == [(), ("node3",)]
+        (told,) = (each.text for each in client.examine() if "covered" in each.text)
+    assert re.fullmatch("node3: no operation on 1 of [0-9] pins covered it: it lacks what others hold", told)
+
+    file = tmp_path / "wanted.yaml"
+    file.write_text("present:\n- notice/new: {text: hello}\n- pin/new: {}\n")
+    assert rig.cli("apply", str(file), "--hosts", "node3").returncode == 0
+    assert rig.cli("drift", *new).stderr == ""
+
+
+def test_a_thing_that_is_nowhere_is_no_new_hosts_business(rig: Rig) -> None:
+    some = ["node1", "node2"]
+    assert rig.client.create("pin/gone", some).wait(30).committed
+    assert [each.uncovered for each in rig.client.drift(["pin/gone"])] == [("node3",)]
+    with_waves = rig.client.delete("pin/gone", some, pace=Pace("1,100%", hold=True))
+    eventually(lambda: with_waves.steps()[0].outcome, "its first wave is done")
+    assert [each.uncovered for each in rig.client.drift(["pin/gone"])] == [()], "an operation is at work"
+    with_waves.cancel("enough")
+    assert with_waves.wait_end(30).state == "rolled_back"
+    assert rig.client.delete("pin/gone", some).wait(30).committed
+    assert [each.uncovered for each in rig.client.drift(["pin/gone"])] == [()]
 
 
 def test_a_host_that_does_not_serve_groups_or_a_kind_is_never_asked_about_them(rig: Rig) -> None:

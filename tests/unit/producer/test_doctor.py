@@ -248,6 +248,13 @@ def test_a_node_that_no_operation_covered_is_named() -> None:
     assert on_uncovered(names, []) == [], "nothing is anywhere"
 
 
+def test_a_node_that_lacks_the_things_of_a_kind_is_named() -> None:
+    names = [HostName("node1"), HostName("node9")]
+    (found,) = on_uncovered(names, [{HostName("node9")}] * 7, "notice")
+    assert found.text == "node9: no operation on 7 of 7 notices covered it: it lacks what others hold"
+    assert found.remedy == "lockstep drift"
+
+
 def test_a_node_that_some_operations_covered_lacks_the_groups_of_all_others() -> None:
     names = [HostName(f"node{number}") for number in range(1, 6)]
     before = [{HostName("node4"), HostName("node5")}] * 300
