@@ -92,8 +92,8 @@ patience: $(VENV)/.dev ## Create groups on nodes that fail 0, 30, 50 and 70 % of
 	@$(BIN)/python -B -m tests.patience
 
 .PHONY: mutants
-mutants: $(VENV)/.dev ## Break the product on purpose in every way that is known, and see that each is caught
-	@$(BIN)/python -B -m tests.mutants
+mutants: $(VENV)/.dev ## Break the product on purpose in every way that is known, and see that each is caught; ONLY="words of names"
+	@$(BIN)/python -B -m tests.mutants $(if $(ONLY),--only $(ONLY))
 
 .PHONY: mutation
 mutation: $(VENV)/.dev $(MUTATION)/.installed ## Try every small change of the core, and list those that no test notices; hours, can be resumed; ONLY=elsewhere, SAMPLE=, SEED=

@@ -17,12 +17,14 @@ SHOWN = 110
 
 
 def main() -> int:
-    """Try all mutants, or those whose names hold a word."""
+    """Try all mutants, or those whose names hold one of some words."""
     parser = argparse.ArgumentParser(prog="python -m tests.mutants", description=__doc__)
-    parser.add_argument("--only", default="", metavar="WORD", help="the mutants whose names hold this word")
+    parser.add_argument("--only", nargs="+", default=[""], metavar="WORD", help="those whose names hold one")
     parser.add_argument("--jobs", type=int, default=2, help="mutants at a time (default 2)")
     given = parser.parse_args()
-    chosen = [mutant for mutant in MUTANTS if given.only in mutant.name]
+    chosen = [mutant for mutant in MUTANTS if any(word in mutant.name for word in given.only)]
+    if not chosen:
+        parser.error("no mutant is named so: see tests/mutants/catalogue.py")
     # One copy for all, so that nobody who goes on working here changes what is compared.
     with copied() as tree:
         if not content(tree):
