@@ -210,6 +210,7 @@ def test_what_was_seen_while_an_operation_was_at_work_is_not_kept(bench: Bench) 
     now = store.ends(GROUP)
     assert store.keep_drift(GROUP, now, seen) == [seen[A]]
     assert store.keep_drift(GROUP, {B: now[B]}, {A: None}) is None, "the look knew nothing of a"
+    assert store.keep_drift(GROUP, {A: now[A]}, {A: None}) is None, "nor of b, where the group was deleted"
     assert store.keep_drift(GROUP, {}, {A: None}) is None
     assert store.keep_drift(GROUP, {**now, HostName("c"): now[B]}, {A: None}) is None
     assert store.drifts() == [seen[A]], "a refusal takes nothing away either"

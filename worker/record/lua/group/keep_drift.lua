@@ -9,7 +9,8 @@ if redis.call('EXISTS', KEYS[1]) == 1 then return false end
 local began, now = cjson.decode(ARGV[2]), redis.call('HGETALL', KEYS[2])
 for i = 1, #now, 2 do
   -- One that somebody has damaged was no end when the look began either.
-  local is_end = string.match(now[i + 1], '^[ap][br]esent [^ ]+ %d+ [^ ]*$')
+  local left = string.match(now[i + 1], '^(%l+) [^ ]+ %d+ [^ ]*$')
+  local is_end = left == 'absent' or left == 'present'
   if began[now[i]] ~= now[i + 1] and (began[now[i]] or is_end) then return false end
   began[now[i]] = nil
 end
