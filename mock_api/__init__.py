@@ -24,6 +24,7 @@ says when everything serves, and where: `{"ready": true, "nodes": {"node1": "htt
 | `reset_before`, `reset_after` | no; yes | a TCP reset |
 | `malformed` | yes | success, with an HTML page (or `body`) |
 | `wrong_id` | yes | success, with another group's id |
+| `dribble` | yes | the real answer byte by byte, with a pause of `seconds` at another byte in each call |
 | `delayed` | yes, `seconds` later, even if the client left | nothing; if `answers`, then the real answer |
 | `ignore` | no | the answer of a call that does |
 | `rewrite` | yes, with texts in fields that a kind calls `rewritten` in upper case | the real answer |

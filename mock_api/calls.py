@@ -16,7 +16,16 @@ from pydantic import JsonValue
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from lockstep.mock_api.faults import Draw, FaultKind, Form, Method, Rule, Script, script
+from lockstep.mock_api.faults import (
+    BETWEEN_BYTES,
+    Draw,
+    FaultKind,
+    Form,
+    Method,
+    Rule,
+    Script,
+    script,
+)
 from lockstep.mock_api.history import CallEnd, History, Record
 from lockstep.mock_api.node import MALFORMED, Answer, GroupBody, Node, problem
 from lockstep.mock_api.play import PlayedCall
@@ -129,6 +138,9 @@ class CallHandler:
             await asyncio.sleep(0)
             return NOBODY_THERE
         response = shaped(answer, course, draw.rule, record)
+        if course.form is Form.BYTES and not await dribbled(request, response, record.seq, course.pause):
+            self._history.close(record, CallEnd.LEFT)
+            return NOBODY_THERE
         self._history.close(record, CallEnd.ANSWERED, response.status_code)
         return response
 
@@ -154,6 +166,24 @@ async def left_within(request: Request, seconds: float | None) -> bool:
         except TimeoutError:
             pass
     return transport.is_closing()
+
+
+async def dribbled(request: Request, response: Response, number: int, pause: float) -> bool:
+    """Send a response byte by byte, and close the connection; tell whether the client stayed for all of it.
+
+    The number of the call says before which byte there is a pause.
+    """
+    transport: asyncio.Transport = request.state.transport
+    head = [f"HTTP/1.1 {response.status_code} {HTTPStatus(response.status_code).phrase}", "connection: close"]
+    head += [f"{name.decode()}: {value.decode()}" for name, value in response.raw_headers]
+    raw = "\r\n".join([*head, "", ""]).encode() + bytes(response.body)
+    for place in range(len(raw)):
+        if await left_within(request, pause if place == number % len(raw) else BETWEEN_BYTES):
+            return False
+        transport.write(raw[place : place + 1])
+    transport.close()
+    await asyncio.sleep(0)
+    return True
 
 
 def parse(raw: bytes) -> tuple[JsonValue, GroupBody | None]:

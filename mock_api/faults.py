@@ -65,6 +65,8 @@ class Latency(BaseModel):
 
 
 Seconds = Annotated[float, Field(ge=0, le=86_400, description="seconds")]
+BETWEEN_BYTES = 0.001
+"""Seconds."""
 
 
 class Method(StrEnum):
@@ -84,6 +86,7 @@ class Form(StrEnum):
     RESET = "reset"
     HTML = "html"
     WRONG_ID = "wrong_id"
+    BYTES = "bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ class Script:
     lands: bool = True
     lands_after: float = 0.0
     answers_after: float | None = 0.0
+    pause: float = BETWEEN_BYTES
+    """Of an answer that comes byte by byte, before one of them."""
     status: int = 500
     takes: tuple[str, ...] = field(default=(), compare=False)
     """Which parameters a rule that asks for it may have."""
@@ -119,6 +124,7 @@ class FaultKind(StrEnum):
     RESET_AFTER = "reset_after", Script(Form.RESET)
     MALFORMED = "malformed", Script(Form.HTML, takes=("body",))
     WRONG_ID = "wrong_id", Script(Form.WRONG_ID)
+    DRIBBLE = "dribble", Script(Form.BYTES, takes=("seconds",))
     DELAYED = "delayed", Script(Form.REAL, takes=("seconds", "answers"))
     IGNORE = "ignore", Script(Form.REAL)
     REWRITE = "rewrite", Script(Form.REAL)
@@ -155,7 +161,8 @@ class Rule(BaseModel):
     after: int = Field(default=0, ge=0)
     """Matching calls that pass first."""
     seconds: Seconds | None = None
-    """hang_*: answer so late (absent: never). delayed: the effect comes so late. down: up again so late."""
+    """hang_*: answer so late (absent: never). delayed: the effect comes so late. dribble: the answer stands
+    still for so long. down: up again so late."""
     status: int | None = Field(default=None, ge=200, le=599)
     """The status to answer, for the kinds that answer one."""
     answers: bool = False
@@ -200,6 +207,8 @@ def script(rule: Rule | None) -> Script:
     course = replace(rule.kind.course, status=rule.status or rule.kind.course.status)
     if rule.kind in (FaultKind.HANG_BEFORE, FaultKind.HANG_AFTER):
         return replace(course, answers_after=rule.seconds)
+    if rule.kind is FaultKind.DRIBBLE:
+        return replace(course, pause=rule.seconds or course.pause)
     if rule.kind is FaultKind.DELAYED:
         return replace(course, lands_after=rule.seconds or 0.0, answers_after=0.0 if rule.answers else None)
     return course

@@ -117,6 +117,29 @@ def test_a_wrong_id_is_shown_and_not_kept(running: Running, node: NodeClient) ->
     assert running.admin.groups("node1") == {"a": {"groupId": "a"}}
 
 
+def test_an_answer_comes_byte_by_byte_and_stands_still_in_the_middle(
+    running: Running, node: NodeClient
+) -> None:
+    arm(running, FaultKind.DRIBBLE, seconds=0.3)
+    began = time.monotonic()
+    with node.send("a") as connection:
+        whole = connection.makefile("rb").read()
+    assert time.monotonic() - began >= 0.29 + 0.0009 * len(whole)
+    assert whole.startswith(b"HTTP/1.1 201 Created\r\n")
+    assert whole.endswith(b'\r\n\r\n{"groupId": "a"}')
+    assert node.get("a").json() == {"groupId": "a"}
+    eventually(lambda: last(running).end, "the whole answer was sent")
+    assert (last(running).status, last(running).fault) == (200, "dribble")
+
+
+def test_a_client_may_leave_in_the_middle_of_an_answer(running: Running, node: NodeClient) -> None:
+    arm(running, FaultKind.DRIBBLE, seconds=60)
+    with pytest.raises(requests.RequestException):
+        NodeClient(node.url, timeout=0.2).post("a")
+    eventually(lambda: last(running).end == "left", "the node noticed that the client left")
+    assert (last(running).status, holds(running)) == (None, True)
+
+
 def test_a_delayed_write_lands_after_its_client_gave_up(running: Running, node: NodeClient) -> None:
     arm(running, FaultKind.DELAYED, seconds=0.4)
     node.give_up("a")

@@ -39,6 +39,7 @@ def test_every_kind_has_a_shape() -> None:
         (FaultKind.DELAYED, Script(Form.REAL, lands=True, lands_after=2, answers_after=None)),
         (FaultKind.MALFORMED, Script(Form.HTML, lands=True)),
         (FaultKind.WRONG_ID, Script(Form.WRONG_ID, lands=True)),
+        (FaultKind.DRIBBLE, Script(Form.BYTES, lands=True)),
         (FaultKind.IGNORE, Script(Form.REAL, lands=True)),
         (FaultKind.REWRITE, Script(Form.REAL, lands=True)),
         (FaultKind.REFUSE, Script(Form.STATUS, lands=False, status=403)),
@@ -56,6 +57,7 @@ def test_a_kind_decides_whether_and_when_a_call_lands_and_is_answered(
 def test_parameters_bend_the_course() -> None:
     assert script(rule(FaultKind.HANG_AFTER, seconds=3)).answers_after == 3
     assert script(rule(FaultKind.DELAYED, answers=True)).answers_after == 0
+    assert script(rule(FaultKind.DRIBBLE, seconds=4)).pause == 4
     assert script(rule(FaultKind.ERROR_AFTER, status=502)).status == 502
     assert script(None) == Script(Form.REAL, lands=True, lands_after=0, answers_after=0)
 
