@@ -171,8 +171,9 @@ class Nemeses:
         node = self._node()
         self._weather.silence(node, kind)
         self._pause(self._times.silence)
+        struck = self._weather.struck(node)
         self._weather.usual(node)
-        return node.name
+        return node.name if struck or not self._weather.silences[kind] else ""
 
     def mislead(self, address: str | None) -> str:
         """No worker finds a host by its name any more; connections that stand go on."""

@@ -91,7 +91,7 @@ def run(plan: Plan, directory: Path, say: Callable[[str], None]) -> Outcome:
     """Run a plan in a directory; what is needed to look into a failure is left there."""
     began = time.monotonic()
     with warming(), Rig(directory, plan) as rig:
-        weather, told = Weather(plan.times), Told()
+        weather, told = Weather(plan.times, rig.settings.read_timeout), Told()
         planted = _plant(rig, random.Random(f"{plan.seed}/planted"))
         for node in rig.nodes.values():
             weather.usual(node)

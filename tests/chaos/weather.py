@@ -15,7 +15,7 @@ SLOW: Json = {"choices": [[0.6, 400], [0.2, 900], [0.1, 1500]]}
 class Weather:
     """Sets the faults of nodes."""
 
-    def __init__(self, times: Times) -> None:
+    def __init__(self, times: Times, read_timeout: float) -> None:
         early, late = times.lands_late
         self.fair: tuple[Fault, ...] = (
             {"kind": "delayed", "seconds": early, "probability": 0.04},
@@ -45,6 +45,11 @@ class Weather:
             ),
             "500 after effect": ({"kind": "error_after", "probability": 0.8, "methods": WRITES},),
             "timeouts after effect": ({"kind": "hang_after", "probability": 0.6, "methods": WRITES},),
+            "answers one byte at a time": (
+                {"kind": "dribble", "probability": 0.4},
+                {"kind": "dribble", "seconds": read_timeout / 2, "probability": 0.2},
+                {"kind": "dribble", "seconds": read_timeout + 1, "probability": 0.3},
+            ),
             "slow host": (),
         }
 
@@ -58,6 +63,10 @@ class Weather:
         node.admin.set_faults(*self.silences[kind])
         if kind == "slow host":
             node.admin.set_latency(SLOW)
+
+    def struck(self, node: Node) -> int:
+        """Return how many calls the faults met that were set last."""
+        return sum(int(str(armed["fired"])) for rules in node.admin.faults().values() for armed in rules)
 
     def none(self, node: Node) -> None:
         """Heal the node."""
