@@ -19,21 +19,24 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from lockstep.producer.stack.processes import RedisServer
-from lockstep.worker.operation.host import Limits
-from lockstep.worker.operation.model import GroupId, Millis
+from lockstep.worker.operation.drift import End
+from lockstep.worker.operation.host import Limits, WriteLimit
+from lockstep.worker.operation.model import GroupId, HostName, Millis
 from lockstep.worker.record.keys import Keys
+from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.record.redis import RedisStore
-from tests.contract.calls import CLIENTS, NEVER, Call, Made, drawn
+from tests.contract.calls import CLIENTS, NEVER, Call, Made, drawn, limits_of, plain
 from tests.twin import MemoryStore
 
 STORES = 4
@@ -46,6 +49,7 @@ LIMITS = Limits(
     longest_countdown=NEVER,
     host_patience=NEVER,
 )
+NO_LIMITS: Mapping[str, WriteLimit] = {}
 EACH = 5
 """Calls of each client about one group."""
 
@@ -60,25 +64,27 @@ class Run:
 
     stores: Sequence[object]
     seed: int
-    groups: int
+    groups: Sequence[GroupId]
 
     def histories(self) -> dict[GroupId, list[Made]]:
         """Make all calls; return those about each group."""
-        names = [GroupId(f"g{number}") for number in range(self.groups)]
-        made: dict[GroupId, list[Made]] = {name: [] for name in names}
+        made: dict[GroupId, list[Made]] = {name: [] for name in self.groups}
         together = threading.Barrier(CLIENTS)
         errors: list[BaseException] = []
 
         def work(client: int) -> None:
             dice, store = random.Random(f"{self.seed}/{client}"), self.stores[client % len(self.stores)]
             try:
-                for name in names:
+                for name in self.groups:
                     together.wait(60)
+                    ends: dict[HostName, End] = {}
                     for _ in range(EACH):
-                        call = drawn(dice, client, name)
+                        call = drawn(dice, client, name, ends)
                         began = time.monotonic()
-                        answer = call.on(store)
-                        made[name].append(Made(call, began, time.monotonic(), answer))
+                        said = call.on(store)
+                        made[name].append(Made(call, began, time.monotonic(), plain(said)))
+                        if call.method == "ends":
+                            ends = cast(dict[HostName, End], said)
             except BaseException as error:  # noqa: BLE001 - told once all have ended
                 errors.append(error)
                 together.abort()
@@ -93,11 +99,17 @@ class Run:
         return made
 
 
+def groups_of(number: int) -> list[GroupId]:
+    """Return the groups of a run."""
+    return [GroupId(f"g{each}") for each in range(number)]
+
+
 class Twin:
     """The twin as a value: a state, and what a call makes of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, limits: Mapping[str, WriteLimit]) -> None:
         self._store = MemoryStore(lambda: Millis(NEVER), LIMITS)
+        self._store.limited.update(limits)
         self._fields = [name for name in vars(self._store) if name not in ("clock", "limits")]
         self._known: dict[tuple[bytes, int], tuple[object, bytes]] = {}
         self.empty = self._state()
@@ -111,17 +123,19 @@ class Twin:
         if key not in self._known:
             for name, value in zip(self._fields, pickle.loads(state), strict=True):
                 setattr(self._store, name, value)
-            answer = call.on(self._store)
+            answer = plain(call.timeless().on(self._store))
             self._known[key] = (answer, self._state())
         return self._known[key]
 
 
-def in_order(history: Sequence[Made], stuck: list[str] | None = None) -> list[Made] | None:
+def in_order(
+    history: Sequence[Made], stuck: list[str] | None = None, limits: Mapping[str, WriteLimit] = NO_LIMITS
+) -> list[Made] | None:
     """Return the calls in an order in which the twin gives the same answers; None if there is none.
 
     Then `stuck` is told the longest such order, and what the twin says to the calls that might follow.
     """
-    twin, calls = Twin(), sorted(history, key=lambda made: made.began)
+    twin, calls = Twin(limits), sorted(history, key=lambda made: made.began)
     everything = (1 << len(calls)) - 1
     stack: list[tuple[int, bytes, tuple[int, ...]]] = [(0, twin.empty, ())]
     been = {(0, twin.empty)}
@@ -156,8 +170,10 @@ def _next(calls: Sequence[Made], done: int) -> Iterator[int]:
 
 
 @contextmanager
-def clients_of(server: RedisServer, between: Store = lambda store: store) -> Iterator[list[object]]:
-    """Stores with a connection pool each, on an empty database.
+def clients_of(
+    server: RedisServer, groups: Sequence[GroupId], between: Store = lambda store: store
+) -> Iterator[list[object]]:
+    """Stores with a connection pool each, on a database that has the limits of these groups and nothing else.
 
     Each call is made once, and waited for however long it takes: one that redis-py gives up, and makes again,
     has two places in the order.
@@ -166,6 +182,8 @@ def clients_of(server: RedisServer, between: Store = lambda store: store) -> Ite
         once = {"socket_timeout": None, "retry": Retry(NoBackoff(), 0), "decode_responses": True}
         clients = [stack.enter_context(redis.Redis.from_url(server.url, **once)) for _ in range(STORES)]
         clients[0].flushall()
+        limits = {host: limit for name in groups for host, limit in limits_of(name).items()}
+        WriteLimits(clients[0], Keys("t:")).keep(limits)
         yield [between(RedisStore(client, Keys("t:"), LIMITS)) for client in clients]
 
 
@@ -174,7 +192,7 @@ def wrong(histories: dict[GroupId, list[Made]]) -> list[str]:
     found: list[str] = []
     for group, history in histories.items():
         stuck: list[str] = []
-        if in_order(history, stuck) is None:
+        if in_order(history, stuck, limits_of(group)) is None:
             first = min(made.began for made in history)
             lines = [
                 f"  {1000 * (made.began - first):8.2f} to {1000 * (made.ended - first):8.2f} ms  "
@@ -197,9 +215,9 @@ def main() -> int:
     parser.add_argument("--calls", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=time.time_ns() // 1_000_000_000 // 86_400)
     given = parser.parse_args()
-    groups = -(-given.calls // (CLIENTS * EACH))
+    groups = groups_of(-(-given.calls // (CLIENTS * EACH)))
     with tempfile.TemporaryDirectory() as folder, RedisServer(Path(folder)) as server:
-        with clients_of(server) as stores:
+        with clients_of(server, groups) as stores:
             began = time.monotonic()
             histories = Run(stores, given.seed, groups).histories()
         asked = time.monotonic()
@@ -208,8 +226,8 @@ def main() -> int:
     beside = sum(map(at_once, histories.values()))
     counts = Counter(each.call.method for each in made)
     print(
-        f"seed {given.seed}: {len(made)} calls of {CLIENTS} clients about {groups} groups, {beside} of them "
-        f"beside another, {len(found)} groups without an order; {asked - began:.0f} s, checked in "
+        f"seed {given.seed}: {len(made)} calls of {CLIENTS} clients about {len(groups)} groups, {beside} "
+        f"of them beside another, {len(found)} groups without an order; {asked - began:.0f} s, checked in "
         f"{time.monotonic() - asked:.0f} s"
     )
     print("  " + ", ".join(f"{method}: {count}" for method, count in sorted(counts.items())))

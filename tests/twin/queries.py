@@ -89,11 +89,15 @@ class MemoryQueries(MemoryEnds):
         horizon = self.clock() - older_than
         surplus = len(ended) - beyond
         old = [key for n, (at, key) in enumerate(ended) if at <= horizon or n < surplus][:at_most]
-        dropped = [key for key in old if self.records[key].format in FORMATS]
-        for key in dropped:
-            del self.records[key]
-            self.dropped.add(key)
-        return len(dropped)
+        return sum(map(self._forget, old))
+
+    def _forget(self, operation: OperationId) -> bool:
+        record = self.records.get(operation)
+        if record is None or not record.ended or record.format not in FORMATS:
+            return False
+        del self.records[operation]
+        self.dropped.add(operation)
+        return True
 
     def exists(self, operation: OperationId) -> bool:
         """Tell whether there is a record of an operation."""
