@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from benchmarks.plot import COLOURS, plot
 from benchmarks.samples import Case, Sample
 from benchmarks.session import wrong_outcome
 from benchmarks.targets import AFTER_RETENTION, TARGETS, judge, needed
+from tests.walk import ROOT
 
 DONE = State(held=5, holding=5, calls=10, created=5, deleted=0, refused_at=None, last_undone_at=None)
 UNDONE = State(held=0, holding=0, calls=13, created=4, deleted=4, refused_at=1.0, last_undone_at=2.0)
@@ -117,3 +119,13 @@ def test_a_target_can_be_a_least() -> None:
     assert (small.measured, small.word, small.target.wanted) == (3.0, "met", "at least 3")
     figures.beside.throughput["lockstep"] = [29.0]
     assert next(verdict.word for verdict in judge(figures) if verdict.target.name == "small") == "missed"
+
+
+def test_the_page_says_what_bounds_each_row_that_was_missed() -> None:
+    page = (ROOT / "docs/performance.md").read_text("utf-8")
+    missed = re.findall(r"^\| .* \| at (?:most|least) (\S+) \| (\S+) \| missed \|$", page, re.MULTILINE)
+    bounds = page.partition("\n| missed | what bounds it | what was tried |\n")[2].partition("\n\n")[0]
+    told = re.findall(r"([\d.]+) of ([\d.]+)", " ".join(re.findall(r"^\| (.*?) \|", bounds, re.MULTILINE)))
+    assert sorted((float(limit), float(measured)) for limit, measured in missed) == sorted(
+        (float(limit), float(measured)) for measured, limit in told
+    )
