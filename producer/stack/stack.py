@@ -116,16 +116,22 @@ class Stack:
     def start(self) -> None:
         """Start every part and wait until all are ready. Raises StackError, with nothing left running."""
         try:
-            self._start()
+            with self._lock:
+                self._start()
         except BaseException:
             self.stop()
             raise
 
     def stop(self) -> None:
-        """Stop in reverse order, remove every file; nothing is left when it returns or raises."""
+        """Stop in reverse order, remove every file; nothing is left when it returns or raises.
+
+        A start that another thread is in the middle of is waited for.
+        """
         try:
-            if self._supervisor is not None:
-                self._supervisor.stop()
+            with self._lock:
+                supervisor = self._supervisor
+            if supervisor is not None:  # it looks with the lock
+                supervisor.stop()
             with self._lock:
                 # Those that only work end together, then the nodes they work on, last the Redis they need.
                 for child in reversed(self._children.values()):
@@ -140,8 +146,8 @@ class Stack:
         """Kill what still runs and remove every file. Takes no lock: it is for signal handlers too."""
         if self._guard is not None:
             self._guard.close()
-        if self._publication is not None:
-            self._publication.withdraw()
+        if (published := self._publication) is not None:
+            published.withdraw()
             self._publication = None
 
     def kill(self, role: Role | str) -> None:
