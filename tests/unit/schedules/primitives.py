@@ -245,6 +245,10 @@ class Thread(_Known):
         self._started = self.schedule.spawn(self.name, lambda: work(*self._args))
         self.schedule.point()
 
+    @property
+    def ident(self) -> int | None:
+        return None if self._started is None else self._started.number
+
     def is_alive(self) -> bool:
         return self._started is not None and not self._started.ended
 

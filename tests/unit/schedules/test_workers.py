@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,9 +11,10 @@ from typing import Any
 
 import pytest
 from celery.bootsteps import RUN  # type: ignore[attr-defined]
+from celery.events import dispatcher
 from kombu.transport import redis
 
-from lockstep.worker.celery.broker import transport
+from lockstep.worker.celery.broker import links, transport
 from lockstep.worker.monitoring import heartbeat
 from lockstep.worker.monitoring.probe import HealthFiles
 from lockstep.worker.operation.errors import StoreUnavailable
@@ -21,8 +23,10 @@ from lockstep.worker.operation.transitions import Order
 from lockstep.worker.process import greenlets
 from lockstep.worker.tasks import received, runtime
 from tests.unit.schedules import Check, Schedule, explore
+from tests.unit.schedules.primitives import Primitives
 
 NODE1, NODE2, NODE3 = (HostName(f"node{n}") for n in (1, 2, 3))
+TOLD = ["task-received", "task-started", "task-retried"]
 
 
 def threading_of(module: Any) -> Any:
@@ -152,6 +156,41 @@ def test_every_event_is_sent_soon() -> None:
         return check
 
     explore(scenario, [received])
+
+
+def test_a_retry_is_told_with_all_before_it_by_when_it_was_sent_and_nothing_twice() -> None:
+    def scenario(schedule: Schedule) -> Check:
+        told: list[tuple[str, str]] = []
+
+        def publish(events: list[dict[str, str]], **_: object) -> None:
+            schedule.point()
+            told.extend((each["uuid"], each["type"]) for each in events)
+            schedule.point()
+
+        made: Any = links.Dispatcher.__new__(links.Dispatcher)
+        vars(made).update(
+            {"enabled": True, "groups": set(), "buffer_group": ("task",), "buffer_limit": 24}
+            | {"hostname": "host", "pid": 1, "clock": SimpleNamespace(forward=lambda: 1), "headers": {}}
+            | {"exchange": SimpleNamespace(name=""), "serializer": "json", "delivery_mode": 1}
+            | {"producer": SimpleNamespace(publish=publish), "_closed": False, "on_send_buffered": None}
+            | {"_group_buffer": defaultdict(list), "mutex": Primitives(schedule).threading.Lock()}
+        )
+
+        def work(task: str) -> None:
+            for what in TOLD:
+                made.send(what, uuid=task)
+            assert [what for of, what in told if of == task] == TOLD
+
+        schedule.thread(work, "a")
+        schedule.thread(work, "b")
+        schedule.thread(made.flush, False)
+
+        def check() -> None:
+            assert len(told) == 2 * len(TOLD)
+
+        return check
+
+    explore(scenario, [links, dispatcher])
 
 
 def test_all_threads_of_a_process_have_one_runtime() -> None:
