@@ -156,7 +156,7 @@ def test_what_is_to_settle_is_cut_into_tasks_that_have_each_host_once(
 @pytest.mark.parametrize(
     ("raised", "words"),
     [
-        (LimitExceeded(), "the broker is out of reach"),
+        (LimitExceeded(), "the broker is out of reach: all connections"),
         (ConnectionError("refused"), "the broker is out of reach: refused"),
         (AttributeError("'NoneType' has no client"), "the broker went away while"),
     ],
@@ -164,7 +164,7 @@ def test_what_is_to_settle_is_cut_into_tasks_that_have_each_host_once(
 def test_a_broker_out_of_reach_is_one_error(
     app: Lockstep, raised: Exception, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(type(app), "producer_pool", Broker(raised))
+    monkeypatch.setattr(type(app), "pool", Broker(raised))
     with pytest.raises(OperationalError, match=words):
         messages.publish_conclude(app, OPERATION, GROUP)
 

@@ -29,7 +29,8 @@ TASKS_OF = {
 BATCH = 500
 """Messages sent to Redis at once."""
 ACQUIRE = 10.0
-"""Seconds for which one of kombu's producers is waited for: there are ten, each busy for milliseconds."""
+"""Seconds for which one of kombu's connections is waited for: there are twenty, each busy for milliseconds.
+Its pool of producers would wait for a connection without end, and has more of them than connections."""
 EVENTS = 100
 """`task-sent` events in one message."""
 VISIBLE = 50
@@ -94,7 +95,9 @@ def _broker_errors(app: Celery) -> Iterator[None]:
     """
     try:
         yield
-    except (BatchPublishError, LimitExceeded, *app.backend.connection_errors) as error:  # type: ignore[attr-defined]
+    except LimitExceeded as error:
+        raise OperationalError("the broker is out of reach: all connections to it are in use") from error
+    except (BatchPublishError, *app.backend.connection_errors) as error:  # type: ignore[attr-defined]
         raise OperationalError(f"the broker is out of reach: {error}") from error
     except AttributeError as error:
         # kombu 5.7: publishing again on a channel that was closed under it finds no connection there.
@@ -125,7 +128,8 @@ def _publish(app: Celery, task: str, calls: Sequence[tuple[str, ...]], at: str =
     headers = [headers_for(args, at) for args in calls]
     with (
         _broker_errors(app),
-        app.producer_pool.acquire(block=True, timeout=ACQUIRE) as producer,
+        cast(Any, app.pool).acquire(block=True, timeout=ACQUIRE) as connection,
+        Producer(connection) as producer,
         producer.batch(BATCH),  # type: ignore[attr-defined]
     ):
         sent = _sent_events(app, producer)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import threading
+from typing import Any
 
 import pytest
 import redis
@@ -18,10 +20,12 @@ from lockstep import (
     StoreUnavailable,
     UnknownOperation,
 )
+from lockstep.producer.client.operation import Operation
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import Action
 from lockstep.worker.settings import Settings
 from tests.contract.producer.hand import Hand
+from tests.waiting import PATIENCE, eventually
 
 
 def queued(hand: Hand) -> int:
@@ -174,6 +178,26 @@ def test_a_redis_that_dies_right_after_the_acceptance_is_no_failure(
 
         own_redis.start()
         assert operation.status().state is State.APPLYING
+
+
+def test_a_caller_for_whom_no_connection_is_free_hears_so_in_time(
+    cluster: ClusterClient, hand: Hand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lockstep.worker.celery.messages, "ACQUIRE", 0.2)
+    pool: Any = cluster._broker._celery().pool
+    held = [pool.acquire(block=True) for _ in range(pool.limit)]
+    made: list[Operation] = []
+    asks = threading.Thread(target=lambda: made.append(cluster.create_group("team-a")), daemon=True)
+    asks.start()
+    try:
+        eventually(lambda: made, "the caller has its answer", patience=10)
+    finally:
+        for each in held:
+            each.release()
+        asks.join(PATIENCE)
+    assert (made[0].published, made[0].status().state) == (False, State.APPLYING)
+    assert queued(hand) == 0
+    assert cluster.create_group("team-b").published
 
 
 def test_an_operation_is_found_by_its_id(cluster: ClusterClient) -> None:
