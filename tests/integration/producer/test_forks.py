@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from lockstep import ClusterClient, State, WaitTimeout
+from lockstep.worker.operation.model import Presence
 from lockstep.worker.settings import load_settings
 from tests.children import PATIENCE, Forked
 from tests.contract.producer.hand import Hand
@@ -76,6 +77,9 @@ def use(cluster: ClusterClient, node: str, name: str) -> int:
         assert cluster.group_exists(node, f"here-{name}-{turn}")
         assert not cluster.group_exists(node, f"gone-{name}-{turn}")
         assert len(cluster.plan("create", f"here-{name}").hosts) == 1
+        told = cluster.drift([f"here-{name}-{turn}", f"gone-{name}-{turn}"])
+        held = [{node: Presence.PRESENT}, {node: Presence.ABSENT}]
+        assert [each.unmeasured for each in told] == held
     operation = cluster.create_group(f"group-{name}", operation_id=name)
     assert operation.published
     assert cluster.operation(name).status().state is State.APPLYING
