@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import os
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -16,14 +17,18 @@ from typing import Any
 
 import pytest
 
-from lockstep.worker.hosts import curl
+import tests.unit.client
+from lockstep.worker.hosts import curl, looks
+from lockstep.worker.hosts.client import Detail
 from lockstep.worker.inventory import LiveInventory
+from lockstep.worker.operation.answer import Trouble
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.process import forks, secrets
 from lockstep.worker.process.forks import renew_in_children
 from lockstep.worker.settings import Settings
 from tests.children import Forked, in_child
 from tests.serving import serving
+from tests.unit import raw_server
 from tests.unit.client import G, client
 from tests.waiting import eventually
 
@@ -104,6 +109,27 @@ def test_a_child_leaves_the_calls_of_its_parent_alone(node: Slow, thread: Thread
     assert child.result()
     assert thread.submit(host.look_at_group, G).result().seen
     assert node.accepted == 2, "the parent's connection was shut down"
+
+
+def test_a_childs_first_look_ends_in_time_and_leaves_a_look_of_its_parent_alone(
+    node: Slow, thread: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A timer ends each look that somebody asks for; a node that goes on talking meets no other time-out."""
+    monkeypatch.setattr(tests.unit.client, "carry", looks.exchange)
+    node.go.clear()
+    look = thread.submit(client(node.url).look_at_group, G)
+    eventually(lambda: node.asked == 1, "the parent's look is under way")
+    with raw_server.serving(talk_for_ever) as talking:
+        host = client(talking.url, call_timeout=1.5, connect_timeout=1, read_timeout=1.5)
+        assert in_child(lambda: host.look_at_group(G).text) == f"{Trouble.LOST}: {Detail.OVERLONG}"
+    node.go.set()
+    assert look.result().seen, "its connection was shut down"
+
+
+def talk_for_ever(server: raw_server.RawServer, peer: socket.socket) -> None:
+    server.request(peer)
+    peer.sendall(b"HTTP/1.1 200 OK\r\n")
+    server.drip(peer, b"More: to come\r\n")
 
 
 @contextmanager
