@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +18,8 @@ import pytest
 
 from lockstep import ClusterClient
 from lockstep.producer.client.operation import Operation
-from lockstep.producer.operators.batch import operation_id, parse_wishes
+from lockstep.producer.operators.batch import STOPS_WITHIN, operation_id, parse_wishes
+from lockstep.producer.operators.hosts import LOOK_UP
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.settings import load_settings
 from tests.contract.producer.conftest import Run
@@ -211,22 +213,49 @@ def test_an_interrupt_starts_nothing_more_and_ends_soon(
     assert len(cluster.operations()) == len(busy)
 
 
+FROZEN = 60
+"""Seconds after which a connection gives up on a Redis that hangs: no call may hold up who leaves."""
+SPARE = 10.0
+"""Seconds that ending a process may take on a busy machine."""
+
+
+def unread(port: int) -> int:
+    """How many bytes whoever listens on a port of this machine has been sent and has not read."""
+    lines = [line.split() for line in Path("/proc/net/tcp").read_text("utf-8").splitlines()[1:]]
+    return sum(int(queues[9:], 16) for _, local, _, _, queues, *_ in lines if local.endswith(f":{port:04X}"))
+
+
+@pytest.mark.parametrize("busy", [False, True], ids=["waits for its operations", "waits for groups"])
 def test_an_interrupt_ends_a_run_though_redis_is_frozen(
-    own_redis: RedisServer, environment: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    own_redis: RedisServer,
+    environment: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    busy: bool,
 ) -> None:
     monkeypatch.setenv("LOCKSTEP_REDIS_URL", own_redis.url)
-    monkeypatch.setenv("LOCKSTEP_REDIS_TIMEOUT", "60")
+    monkeypatch.setenv("LOCKSTEP_REDIS_TIMEOUT", str(FROZEN))
     file = tmp_path / "groups.txt"
     file.write_text("team-a\nteam-b\n")
-    with ClusterClient(load_settings()) as cluster, start("apply", str(file)) as process:
-        eventually(lambda: len(cluster.operations()) == 2, "the run waits")
-        os.kill(own_redis.pid, signal.SIGSTOP)
-        try:
-            process.send_signal(signal.SIGINT)
-            process.communicate(timeout=PATIENCE)
-        finally:
-            os.kill(own_redis.pid, signal.SIGCONT)
+    with ClusterClient(load_settings()) as cluster, closing(Hand(load_settings())) as hand:
+        for group in ("team-a", "team-b") if busy else ():
+            cluster.create_group(group)
+        with start("apply", str(file)) as process:
+            eventually(lambda: len(cluster.operations()) == 2, "both groups have an operation")
+            for each in cluster.operations():
+                eventually(partial(waited_for, hand, cluster.operation(each.id)), "the run waits")
+            os.kill(own_redis.pid, signal.SIGSTOP)
+            try:
+                if sys.platform == "linux":
+                    eventually(lambda: unread(own_redis.port) > 1, "the run asks Redis")
+                process.send_signal(signal.SIGINT)
+                told = time.monotonic()
+                process.communicate(timeout=PATIENCE)
+                took = time.monotonic() - told
+            finally:
+                os.kill(own_redis.pid, signal.SIGCONT)
     assert process.returncode == 130
+    assert took < LOOK_UP + STOPS_WITHIN + SPARE < FROZEN
 
 
 def test_waves_that_cannot_be_start_nothing(lockstep: Run, hand: Hand, tmp_path: Path) -> None:
