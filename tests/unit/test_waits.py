@@ -138,26 +138,6 @@ def test_nothing_else_makes_a_delay_and_nothing_that_is_sent_expires() -> None:
     assert sorted(given) == sorted([*allowed, ("worker/tasks/received.py", "expires")])
 
 
-def test_the_wall_clock_is_read_only_where_docs_design_says_why() -> None:
-    """Every module that reads it is in the table of docs/design.md; what decides never does."""
-    wall = (
-        "time.time",
-        "time.time_ns",
-        "datetime.now",
-        "datetime.utcnow",
-        "datetime.today",
-        "time.localtime",
-    )
-    readers = set()
-    for folder in ("worker", "producer"):
-        for path in (ROOT / folder).rglob("*.py"):
-            text = path.read_text("utf-8")
-            if any(f"{name}(" in text for name in wall):
-                readers.add(str(path.relative_to(ROOT)))
-    table = (ROOT / "docs/design.md").read_text("utf-8").split("## Clocks", 1)[1].split("\n## ", 1)[0]
-    assert {name for name in readers if f"`{name}`" not in table} == set()
-
-
 class Beat(pools.Scheduler):
     """Beat without a broker: what it would send, with a wall clock and a monotonic one that a test moves."""
 
