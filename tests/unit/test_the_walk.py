@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.imported import called
+
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/design.md").read_text("utf-8")
 WALK = PAGE.split("## The walk\n", 1)[1].split("\n## ", 1)[0]
@@ -50,44 +52,63 @@ SCHEDULED, ARGUED = (
     for table in PAGE.split("## Where threads meet\n", 1)[1].split("\n## ", 1)[0].split("| place |")[1:]
 )
 PLACES = {place for row in (*SCHEDULED, *ARGUED) for place in row}
-MAKES = frozenset(
-    [
-        "Thread",
-        "Timer",
-        "Lock",
-        "RLock",
-        "Condition",
-        "Event",
-        "Semaphore",
-        "BoundedSemaphore",
-        "Barrier",
-        "Queue",
-        "SimpleQueue",
-        "ThreadPoolExecutor",
-    ]
+LIBRARIES = ("_thread", "concurrent", "gevent", "greenlet", "mmap", "multiprocessing", "queue", "threading")
+"""What makes threads and the like, or what they share or wait for: whatever is called of these counts."""
+HARMLESS = frozenset(
+    f"threading.{name}" for name in ("current_thread", "enumerate", "get_ident", "local", "main_thread")
 )
-LIBRARIES = ("threading", "queue", "concurrent")
 
 
-def makes_what_threads_need(path: Path) -> bool:
-    tree = ast.parse(path.read_text("utf-8"))
-    named = {
-        each.asname or each.name
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in LIBRARIES
-        for each in node.names
-    }
-    called = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
-    return any(
-        (isinstance(of, ast.Name) and of.id in named & MAKES)
-        or (isinstance(of, ast.Attribute) and of.attr in MAKES and ast.unparse(of.value) in LIBRARIES)
-        for of in called
+def makes_what_threads_need(code: str) -> bool:
+    names = set(called(ast.parse(code)))
+    return "asyncio.to_thread" in names or any(
+        name.partition(".")[0] in LIBRARIES for name in names - HARMLESS
     )
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import threading; threading.Lock()",
+        "import threading as t; t.Thread(target=print).start()",
+        "from queue import SimpleQueue; came = SimpleQueue[int]()",
+        "from threading import Lock as Mutex; Mutex()",
+        "import concurrent.futures; concurrent.futures.ThreadPoolExecutor()",
+        "from concurrent import futures; futures.ProcessPoolExecutor()",
+        "import concurrent.futures as pools; pools.ThreadPoolExecutor()",
+        "import multiprocessing; multiprocessing.Process()",
+        "import multiprocessing; multiprocessing.get_context('fork')",
+        "from multiprocessing import Pipe; Pipe()",
+        "import multiprocessing.pool; multiprocessing.pool.ThreadPool()",
+        "def later():\n    from greenlet import greenlet\n    return greenlet(print)",
+        "import gevent; gevent.spawn(print)",
+        "import _thread; _thread.allocate_lock()",
+        "import threading\nclass Mine(threading.Thread): pass",
+        "import asyncio; asyncio.to_thread(print)",
+    ],
+)
+def test_what_threads_need_is_seen_however_it_is_imported(code: str) -> None:
+    assert makes_what_threads_need(code)
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import threading; threading.get_ident()",
+        "import threading\ndef wait(on: threading.Event): on.wait()",
+        "from queue import Empty\ntry: pass\nexcept Empty: pass",
+        "def make(threading): threading.Lock()",
+    ],
+)
+def test_who_makes_nothing_that_threads_need_is_left_alone(code: str) -> None:
+    assert not makes_what_threads_need(code)
 
 
 def test_the_page_lists_every_place_where_threads_meet() -> None:
     parts = [path for part in ("worker", "producer") for path in (ROOT / part).rglob("*.py")]
-    needing = {str(path.relative_to(ROOT)) for path in parts if makes_what_threads_need(path)}
+    needing = {
+        str(path.relative_to(ROOT)) for path in parts if makes_what_threads_need(path.read_text("utf-8"))
+    }
     assert len(needing) > 10
     assert needing - PLACES == set()
     assert {place for place in PLACES if not (ROOT / place).exists()} == set()
