@@ -150,7 +150,7 @@ helm: $(VENV)/.dev ## Put Helm into the environment, for the tests of the chart,
 	@$(BIN)/python -B -m tests.ship.helm
 
 .PHONY: image
-image: $(VENV)/.dev ## Build the image; run every role from it, non-root and read-only, in docker or podman
+image: $(VENV)/.dev ## Build the image; run every role from it, non-root and read-only, in docker or podman; in docker all of docker-compose.yml too
 	@$(BIN)/python -B -m tests.ship.image
 
 .PHONY: audit

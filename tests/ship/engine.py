@@ -8,15 +8,16 @@ import shlex
 import shutil
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.ship.rendered import ROOT
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, eventually
 
 TAG = "lockstep:check"
 KNOWN = ("docker", "podman", "buildah")
+READY_SECONDS = 60
 STOP_SECONDS = 45
 """What a worker is given in production to end the call it is in."""
 
@@ -40,6 +41,8 @@ class Engine:
     """What every container is given."""
     prefix: str = f"lockstep-check-{os.getpid()}"
     started: list[str] = field(default_factory=list)
+    variables: dict[str, str] | None = None
+    """The environment of the command itself, if not the one here."""
 
     @property
     def name(self) -> str:
@@ -62,17 +65,18 @@ class Engine:
             timeout=timeout,
             check=False,
             cwd=ROOT,
+            env=self.variables,
         )
 
     def fetch(self, base: str) -> None:
-        """Have the base image here. Raises Unavailable."""
+        """Have an image of others here. Raises Unavailable."""
         look = ("inspect", "--type=image") if self.name == "buildah" else ("image", "inspect")
         if self.attempt(*look, base).returncode == 0:
             return
         done = self.attempt("pull", base, timeout=600)
         if done.returncode:
             why = last_line(done)
-            raise Unavailable(f"the base image {base} is neither here nor within reach ({why})")
+            raise Unavailable(f"the image {base} is neither here nor within reach ({why})")
 
     def build(self, base: str) -> None:
         """Build the image. Raises Failed."""
@@ -184,6 +188,14 @@ def base_image() -> str:
     said = re.search(r"^ARG PYTHON=(.*)$", (ROOT / "Dockerfile").read_text("utf-8"), re.MULTILINE)
     assert said
     return os.environ.get("PYTHON_IMAGE", said[1])
+
+
+def until(what: str, true: Callable[[], bool]) -> None:
+    """Wait for a condition. Raises Failed."""
+    try:
+        eventually(true, what, READY_SECONDS, latest=0.2)
+    except AssertionError as error:
+        raise Failed(str(error)) from error
 
 
 def last_line(done: subprocess.CompletedProcess[str]) -> str:

@@ -2,7 +2,7 @@
 
 Each role is a container of its own: non-root, read-only but for /tmp and a volume, without capabilities, on a
 network that is nothing but loopback. One operation runs through them; then all must be healthy, and end when
-asked to.
+asked to. With Docker, docker-compose.yml then runs them too.
 With buildah alone one container runs them all, non-root; the rest it cannot do.
 
 Where no registry can be reached, root makes a base image out of Debian's packages, with debootstrap.
@@ -24,14 +24,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from tests.integration.worker.harness import SHORT
+from tests.ship import compose
 from tests.ship.bootstrap import BASE, bootstrap, refuse_where_none_can_run, trusting_as_here
-from tests.ship.engine import STOP_SECONDS, TAG, Engine, Failed, Unavailable, base_image, find_engine
+from tests.ship.engine import STOP_SECONDS, TAG, Engine, Failed, Unavailable, base_image, find_engine, until
 from tests.ship.rendered import ROOT
 from tests.skips import may_be_skipped
-from tests.waiting import eventually
 
-READY_SECONDS = 60
 NODES = [f"http://127.0.0.1:{port}" for port in range(5001, 5004)]
 SETTINGS = {
     "LOCKSTEP_REDIS_URL": "redis://127.0.0.1:6379/0",
@@ -95,6 +93,7 @@ def main() -> int:
             step("one operation, non-root; not checked: read-only", lambda: engine.run_alone(ALONE))
         else:
             check(engine)
+            check_compose(engine)
     except Unavailable as reason:
         print(f"image: not checked: {reason}")
         return 3 if may_be_skipped(str(reason)) else 1
@@ -135,6 +134,16 @@ def check(engine: Engine) -> None:
         raise
     finally:
         engine.clean()
+
+
+def check_compose(engine: Engine) -> None:
+    """Have Docker Compose run every role, if it can here. Raises Failed."""
+    try:
+        step("docker-compose.yml, and a worker of it that stands still", lambda: compose.play(engine))
+    except Unavailable as reason:
+        print(f"image: not checked: {reason}")
+        if not may_be_skipped(str(reason)):
+            raise Failed("nothing in tests/skips.toml allows for that") from reason
 
 
 def operate(engine: Engine) -> None:
@@ -191,11 +200,11 @@ def tell_in_json(engine: Engine) -> None:
 def stand_still(engine: Engine) -> None:
     """Wedge a worker that is restarted as in Compose: it ends itself, and its operation ends as promised."""
     engine.stop("worker")
-    wedge = {"PYTHONPATH": "/wedge", "WEDGE": "/data/now"}
-    given = {**wedge, **{f"LOCKSTEP_{name.upper()}": value for name, value in SHORT.items()}}
     options = ["--restart=unless-stopped", f"--volume={WEDGE}:/wedge:ro"]
-    engine.start("wedged", options=[*options, *(f"--env={name}={value}" for name, value in given.items())])
-    engine.inside("wedged", "touch", "/data/now")
+    engine.start(
+        "wedged", options=[*options, *(f"--env={name}={value}" for name, value in compose.WEDGED.items())]
+    )
+    engine.inside("wedged", "touch", compose.WEDGED["WEDGE"])
     created = json.loads(engine.run("lockstep", "create", "team-b", "--json", "--timeout", "100"))
     if created["state"] != "committed":
         raise Failed(f"the operation came to this: {created}")
@@ -210,14 +219,6 @@ def end(engine: Engine) -> None:
         seconds, status = engine.stop(role)
         if status or seconds > STOP_SECONDS / 2:
             raise Failed(f"{role} ended with {status} after {seconds:.1f} s")
-
-
-def until(what: str, true: Callable[[], bool]) -> None:
-    """Wait for a condition. Raises Failed."""
-    try:
-        eventually(true, what, READY_SECONDS, latest=0.2)
-    except AssertionError as error:
-        raise Failed(str(error)) from error
 
 
 def step(what: str, do: Callable[[], object]) -> None:
