@@ -19,7 +19,7 @@ from lockstep.worker.record.link import Link
 from lockstep.worker.settings import load_settings
 from tests.contract.bench import PREFIX
 from tests.unit.raw_server import refusing_port
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, eventually
 
 OPERATION = OperationId("told")
 CHANNEL = Keys(PREFIX).events(OPERATION)
@@ -46,10 +46,16 @@ def hearing(of: str, link: Link) -> AbstractContextManager[Events | AwaitedEvent
     return Events(link, OPERATION) if of == "threads" else closing(AwaitedEvents(link))
 
 
+def subscribed(events: Events | AwaitedEvents) -> bool:
+    """Subscribe; on a busy machine the confirmation may come too late, and it only waits then."""
+    events.subscribe()
+    return (events._events if isinstance(events, AwaitedEvents) else events)._subscribed
+
+
 @pytest.fixture(params=["threads", "asyncio"])
 def told(link: Link, request: pytest.FixtureRequest) -> Iterator[Events | AwaitedEvents]:
     with hearing(request.param, link) as events:
-        events.subscribe()
+        eventually(lambda: subscribed(events), "Redis confirms it in time")
         yield events
 
 
