@@ -39,6 +39,10 @@ TASKS, FEWEST, MOST = 16, 16, 64
 """An operation on more is cut into about TASKS tasks of FEWEST to MOST hosts each."""
 
 
+class AllInUse(OperationalError):
+    """No connection to the broker came free for ACQUIRE seconds; Redis may be well."""
+
+
 def publish_next(app: Celery, store: Store, operation: OperationId, *, resume: bool = False) -> Claim | None:
     """Publish what the record says is to be done next, each phase once; return it, None once it has ended.
 
@@ -96,7 +100,7 @@ def _broker_errors(app: Celery) -> Iterator[None]:
     try:
         yield
     except LimitExceeded as error:
-        raise OperationalError("the broker is out of reach: all connections to it are in use") from error
+        raise AllInUse("the broker is out of reach: all connections to it are in use") from error
     except (BatchPublishError, *app.backend.connection_errors) as error:  # type: ignore[attr-defined]
         raise OperationalError(f"the broker is out of reach: {error}") from error
     except AttributeError as error:

@@ -181,7 +181,7 @@ def test_a_redis_that_dies_right_after_the_acceptance_is_no_failure(
 
 
 def test_a_caller_for_whom_no_connection_is_free_hears_so_in_time(
-    cluster: ClusterClient, hand: Hand, monkeypatch: pytest.MonkeyPatch
+    cluster: ClusterClient, hand: Hand, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(lockstep.worker.celery.messages, "ACQUIRE", 0.2)
     pool: Any = cluster._broker._celery().pool
@@ -196,6 +196,9 @@ def test_a_caller_for_whom_no_connection_is_free_hears_so_in_time(
             each.release()
         asks.join(PATIENCE)
     assert (made[0].published, made[0].status().state) == (False, State.APPLYING)
+    (told,) = caplog.messages
+    assert "all connections to it are in use): the sweep sends them within" in told
+    assert "Redis" not in told, "which answers all the time"
     assert queued(hand) == 0
     assert cluster.create_group("team-b").published
 
