@@ -190,3 +190,14 @@ def test_no_wait_is_taken_back_where_none_is_recorded(redis_bench: RedisBench, m
     pair.both(Driver.finish, [(h, f"{h}1", Effect.APPLIED) for h in HOSTS[5:9]])
     assert removals() > before
     assert pair.real.step(HOSTS[5]).due_at is None
+
+
+def test_a_record_that_two_drop_in_one_run_is_dropped_once(redis_bench: RedisBench) -> None:
+    driver = Driver(redis_bench).accepted(HOSTS).apply(*HOSTS).commit()
+    store = driver.store
+    assert isinstance(store, RedisStore)
+    gate = Gate(store)
+    said = gate.together([partial(store._forget, driver.id)] * 2, partial(store.view, driver.id, HOSTS[0]))
+    assert said == [True, False]
+    assert sum(gate.sent[-1].values()) == 2
+    assert not store.exists(driver.id)
