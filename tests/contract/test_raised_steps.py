@@ -28,7 +28,7 @@ from lockstep.worker.operation.model import (
 )
 from lockstep.worker.steps.apply import Next, StepContext, StepResult, forward, raised
 from lockstep.worker.steps.rollback import raised_later, rollback
-from lockstep.worker.tasks import run
+from lockstep.worker.tasks import run, tasks
 from lockstep.worker.tasks.runtime import Runtime
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, A, B, Driver
@@ -93,7 +93,7 @@ def ran(
     settings: Any = SimpleNamespace(call_timeout=15.0, slice_threads=2)
     monkeypatch.setattr(run, "runtime_of", lambda _: Runtime(settings, memory.memory, context))
     task: Any = SimpleNamespace(name=name, app=None, request=SimpleNamespace(retries=0, id="x"))
-    return run.run_steps(task, create.id, group, hosts, step, broken)
+    return tasks.run_steps(task, create.id, group, hosts, step, broken)
 
 
 def test_a_forward_step_that_raises_ends_as_unknown_and_holds_up_no_other_host(
@@ -106,7 +106,7 @@ def test_a_forward_step_that_raises_ends_as_unknown_and_holds_up_no_other_host(
         return raised(context, operation, Action.CREATE, host, reason)
 
     concluded: list[object] = []
-    monkeypatch.setattr(run, "publish_conclude", lambda _, *about: concluded.append(about))
+    monkeypatch.setattr(tasks, "publish_conclude", lambda _, *about: concluded.append(about))
 
     said = ran(create, memory, monkeypatch, step, broken)
 
@@ -123,7 +123,7 @@ def test_of_hosts_that_fail_the_first_has_the_operation_concluded(
     create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     concluded: list[object] = []
-    monkeypatch.setattr(run, "publish_conclude", lambda _, *about: concluded.append(about))
+    monkeypatch.setattr(tasks, "publish_conclude", lambda _, *about: concluded.append(about))
 
     def step(context: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
         if host == B:

@@ -175,6 +175,18 @@ MUTANTS = (
         ("worker/steps/apply.py", "if begun.next is not Forward.SEND:", "if begun.next is Forward.OVER:"),
     ),
     mutant(
+        "a step that met an outage of Redis counts as one that raised: its operation is rolled back",
+        ("worker/tasks/run.py", "        except NOT_NOW:\n            raise\n", ""),
+    ),
+    mutant(
+        "a message whose task met an outage of Redis is dropped",
+        (
+            "worker/tasks/run.py",
+            "        raise _put_back(str(error), wait) from error\n",
+            "        raise Ignore from error\n",
+        ),
+    ),
+    mutant(
         "a write leaves although its time to be sent has passed",
         (
             "worker/hosts/client.py",

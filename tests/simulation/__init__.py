@@ -5,8 +5,7 @@ world       simulated time; tasks are greenlets that switch at every call
 choices     where every choice of a run comes from: a seed, or a trace to be replayed
 faults      the rows of the fault table, and how often each kind of fault is drawn
 task        one run of one task, its store and its clock      hosts      nodes and the network before them
-broker      messages, chords, redelivery                      shells     what the task shells do
-                                                              slices     what they do for several hosts
+broker      messages, chords, redelivery                      shells     what Celery is to a task
 people      producers, the beat, whoever cancels              ledger     what must hold, whatever happens
                                                               settled    what a decision settles for good
 search      many seeds, counted; a failing trace, shrunk

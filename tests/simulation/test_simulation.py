@@ -7,11 +7,13 @@ import os
 
 import pycurl
 import pytest
+from celery.exceptions import Ignore
 
 from lockstep.worker.hosts.transfer import Transfer
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.host import Limits
 from lockstep.worker.steps.apply import StepContext
+from lockstep.worker.tasks import run
 from tests.simulation import broken, hosts, ledger, people, schedule, transport
 from tests.simulation.choices import Choices
 from tests.simulation.faults import Fate, Row
@@ -81,6 +83,16 @@ def test_a_seed_and_its_trace_tell_the_same_story() -> None:
 @pytest.mark.parametrize("store", broken.STORES)
 def test_a_missing_mechanism_is_noticed(monkeypatch: pytest.MonkeyPatch, store: type[WatchedStore]) -> None:
     monkeypatch.setattr(ledger, "WatchedStore", store)
+    first_failure()
+
+
+def test_an_outage_that_counts_as_what_a_step_raised_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "NOT_NOW", ())
+    first_failure()
+
+
+def test_a_message_that_is_dropped_in_an_outage_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_put_back", lambda why, wait: Ignore())
     first_failure()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from heapq import heappop, heappush
@@ -11,6 +12,7 @@ from typing import Any
 from greenlet import getcurrent, greenlet
 
 from lockstep.worker.operation.model import Millis
+from lockstep.worker.process.greenlets import Handover
 from tests.simulation import faults
 from tests.simulation.choices import Choices
 from tests.simulation.faults import Draw, Row
@@ -47,6 +49,29 @@ def _carry(body: Callable[[], None]) -> None:
         body = own.parent.switch()
 
 
+class Queue:
+    """A queue of the steps of one slice: whoever waits for the next lets simulated time pass."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._ready: deque[object] = deque()
+        self._waiting: greenlet | None = None
+
+    def put(self, step: object) -> None:
+        """Put one in; whoever waits for it goes on at once."""
+        self._ready.append(step)
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.switch()
+
+    def get(self) -> object:
+        """Return the first, as soon as there is one."""
+        if not self._ready:
+            self._waiting = getcurrent()
+            self._world.stand()
+        return self._ready.popleft()
+
+
 class World:
     """The clock, what is to happen when, and what can go wrong just now."""
 
@@ -70,6 +95,10 @@ class World:
         )
         self.write: Sequence[Draw] = faults.WRITE[0]
         self.looks: Sequence[Draw] = faults.LOOK[0]
+        self.slices = 0
+        """How many are under way."""
+        self.wrong: Violation | None = None
+        """Raised by a step of a slice, whose task does not end before all of its steps have."""
         self.look: Callable[[], object] | None = None
         """Told after everything that happens."""
         self._heap: list[tuple[int, int, Callable[[], object]]] = []
@@ -120,29 +149,28 @@ class World:
         """Start a task of its own."""
         self.at(self.now + delay, partial(_start, body))
 
-    def side_by_side(self, bodies: Sequence[Callable[[], None]]) -> None:
-        """Run all of them as tasks of their own; return to the task that calls when every one has ended."""
-        waiting, left = getcurrent(), len(bodies)
-
-        def run(body: Callable[[], None]) -> None:
-            nonlocal left
-            body()
-            left -= 1
-            if not left:
-                self.at(self.now, waiting.switch)
-
-        for body in bodies:
-            self.spawn(partial(run, body))
-        self._main.switch()
-
     def sleep(self, ms: int) -> None:
         """Let time pass for the task that calls; others run meanwhile."""
         until = self.now + ms
-        if self._heap and self._heap[0][0] <= until:
+        if (
+            self.slices and getcurrent().parent is not self._main
+        ):  # a step of a slice: the others have their turns
+            turn: Handover[None] = Handover()
+            self.at(until, partial(turn.bring, None))
+            turn.wait()
+        elif self._heap and self._heap[0][0] <= until:
             self.at(until, getcurrent().switch)
             self._main.switch()
         else:
             self.now = Millis(until)
+
+    def queue(self) -> Queue:
+        """What the steps of a slice whose waits are over stand in."""
+        return Queue(self)
+
+    def stand(self) -> None:
+        """Have the task that calls stand still until another switches to it."""
+        self._main.switch()
 
     @property
     def idle(self) -> bool:
@@ -164,6 +192,8 @@ class World:
             if when > self.now:
                 self.now = Millis(when)
             do()
+            if self.wrong is not None:
+                raise self.wrong
             if self.look is not None:
                 self.look()
             if len(heap) <= 1 and done():

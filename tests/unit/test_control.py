@@ -11,10 +11,10 @@ from unittest.mock import MagicMock
 import pytest
 from celery.worker import control
 
+from lockstep.worker import tasks
 from lockstep.worker.celery import make_app
 from lockstep.worker.celery.broker.control import LOOKS, ControlNode
 from lockstep.worker.settings import Settings
-from lockstep.worker.tasks import tasks
 
 ORDERS = sorted(control.Panel.data.keys() - LOOKS)
 URL = (

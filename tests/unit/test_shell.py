@@ -11,7 +11,7 @@ from lockstep.worker.celery import TaskName, make_app
 from lockstep.worker.operation.model import GroupId, HostName, OperationId
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import Next, StepResult
-from lockstep.worker.tasks import run, tasks  # noqa: F401
+from lockstep.worker.tasks import run, tasks
 from lockstep.worker.tasks.runtime import build_runtime
 from tests.unit.raw_server import refusing_port
 
@@ -23,7 +23,7 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The waits, none of which takes any time."""
     waits: list[float] = []
     monkeypatch.setattr(run, "rest", waits.append)
-    monkeypatch.setattr(run, "believed", lambda *_: [NODE1])
+    monkeypatch.setattr(tasks, "believed", lambda *_: [NODE1])
     return waits
 
 
@@ -36,7 +36,7 @@ def test_a_retry_that_cannot_be_published_waits_and_goes_back_to_its_queue(waite
     task.push_request(args=("o", "g", NODE1), kwargs={}, id="x", called_directly=False, retries=0)
     try:
         with pytest.raises(Reject) as raised:
-            run.run_steps(
+            tasks.run_steps(
                 task,
                 OperationId("o"),
                 GroupId("g"),

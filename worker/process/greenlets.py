@@ -59,18 +59,23 @@ class Handover(Generic[A]):
 
 
 def side_by_side(
-    wanted: Iterable[K], step: Callable[[K], R], may_begin: Callable[[], bool], places: threading.Semaphore
+    wanted: Iterable[K],
+    step: Callable[[K], R],
+    may_begin: Callable[[], bool],
+    places: threading.Semaphore,
+    queue: Callable[[], Any] | None = None,
 ) -> dict[K, R]:
     """Run a step for each of these as long as `may_begin` says so; return what came of those that were begun.
 
     All threads of a process share the `places`, one for each step; a step alone in its thread needs none.
     What a step raises is raised here, once every step that was begun is over; no other is begun after it.
-    Where this thread is interrupted, so are they, in what they wait for.
+    Where this thread is interrupted, so are they, in what they wait for. Those whose answers have come stand
+    in a `queue`.
     """
     from greenlet import greenlet
 
     left, at_work, results, faults = deque(wanted), set[_Step](), dict[K, R](), list[BaseException]()
-    ready: SimpleQueue[_Step] = SimpleQueue()
+    ready: Any = (queue or SimpleQueue)()
 
     def work(on: K) -> None:
         try:

@@ -1,13 +1,18 @@
 """Thin Celery shells around the steps, in the order of an operation's life, and the sweep.
 
-What is watched of a worker process is connected here: producers never import the tasks.
+What is watched of a worker process is connected here, and what it answers when it is asked about itself:
+producers never import the tasks.
 """
 
 from __future__ import annotations
 
 import logging
+import platform
+import re
 import resource
+import time
 from collections.abc import Callable
+from importlib.metadata import version
 from socket import gethostname
 from typing import Any, cast
 
@@ -21,13 +26,16 @@ from celery.signals import (
     worker_process_init,
     worker_shutdown,
 )
+from celery.worker.control import control_command, inspect_command
 
-from lockstep.worker.celery import Lockstep, broker
+from lockstep.worker.celery import ABOUT, Lockstep, broker
 from lockstep.worker.connection import impatient
 from lockstep.worker.hosts import curl
 from lockstep.worker.inventory.live import load_inventory
+from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.monitoring import heartbeat, logs, metrics, tracing
 from lockstep.worker.monitoring.endpoint import Metrics
+from lockstep.worker.monitoring.flower import CLOCK
 from lockstep.worker.monitoring.heartbeat import watch_child
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.process.secrets import mask_logs
@@ -42,6 +50,33 @@ from lockstep.worker.tasks.runtime import runtime_of
 __all__ = ["tasks"]
 BEAT_STUCK = 120.0
 """Seconds for which beat, awake, may get no further. It waits 30 s between tries to reach Redis."""
+
+
+FLOWER = re.compile(r"flower@[A-Za-z0-9._-]{1,128}")
+MOST_CLOCKS, MOST_AHEAD = 10, 10**13
+"""Bounds on the clocks, and their milliseconds, that a worker keeps: anybody who may ask it can send some."""
+
+
+@inspect_command(name=ABOUT)
+def about(state: Any) -> dict[str, object]:
+    """Return the versions of what runs here, and the ids of its seal keys."""
+    return {
+        "lockstep": version("lockstep"),
+        "celery": version("celery"),
+        "python": platform.python_version(),
+        "seals": SealKeys(state.app.settings.seal_key_file).told(),
+        "now": round(time.time() * 1000),  # for a doctor of an earlier release
+    }
+
+
+@control_command(name=CLOCK)
+def clock(state: Any, process: object = None, ahead: object = None, **_: object) -> None:
+    """Note that the clock of a Flower is wrong: what it logs in to Redis with may write nothing."""
+    clocks: dict[str, int] = state.app.clocks
+    match process, ahead:
+        case str(name), int(by) if FLOWER.fullmatch(name) and abs(by) < MOST_AHEAD:
+            if len(clocks) < MOST_CLOCKS:
+                clocks[name] = by
 
 
 @celeryd_init.connect

@@ -6,41 +6,105 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import replace
-from typing import TypeVar
+from dataclasses import dataclass, replace
+from typing import NoReturn, TypeVar
 
-from celery import Celery, Task
+from celery import Task
 from celery.exceptions import Ignore, Reject
 from celery.utils.log import get_task_logger
 from kombu.exceptions import OperationalError
 
-from lockstep.worker.celery.messages import TASKS_OF, publish_conclude, publish_next
+from lockstep.worker.celery.messages import TASKS_OF
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.monitoring.metrics import log_ids, work
+from lockstep.worker.monitoring.metrics import work
 from lockstep.worker.operation.answer import StopOrdered
-from lockstep.worker.operation.errors import (
-    InvalidInput,
-    RecordDamaged,
-    StoreFull,
-    StoreUnavailable,
-    UnknownFormat,
-)
+from lockstep.worker.operation.errors import InvalidInput, StoreFull, StoreUnavailable, UnknownFormat
 from lockstep.worker.operation.model import GroupId, HostName, OperationId
 from lockstep.worker.operation.story import story
 from lockstep.worker.operation.transitions import Order, Phase
-from lockstep.worker.process.greenlets import side_by_side
 from lockstep.worker.record.queries import UNREADABLE
 from lockstep.worker.steps.apply import Next, StepContext, StepResult
 from lockstep.worker.tasks.received import MessageLeftToNewer
 from lockstep.worker.tasks.runtime import Runtime, runtime_of, stopping
 
-StepFunction = Callable[[StepContext, OperationId, HostName, int], StepResult]
-"""The last is how often this task has been run for it, from 1."""
-Raised = Callable[[StepContext, OperationId, HostName, str], StepResult]
-"""Records what a step raised, which the text says."""
+OnHost = Callable[[HostName], StepResult]
 StepResults = Mapping[HostName, StepResult]
+SideBySide = Callable[[Sequence[HostName], OnHost, Callable[[], bool]], StepResults]
+"""Runs a step for each host as long as more may begin; returns what came of those that were begun."""
 NOT_BEGUN = StepResult(Next.AGAIN, "not begun yet")
+NOT_NOW = (StopOrdered, StoreUnavailable, StoreFull, UnknownFormat)
+"""These are the task's: nothing can be done or recorded just now, or not by this worker."""
+TOGETHER = 2.0
+"""Seconds: of hosts whose waits end so soon after each other all wait for the last."""
+
+
+@dataclass(slots=True)
+class Slice:
+    """The hosts of one task: each has its step, and the first that fails has the operation concluded at once.
+
+    What a step raises unexpectedly is its host's alone: `raised` records it, and the others go on.
+    """
+
+    context: StepContext
+    operation: OperationId
+    step: OnHost
+    raised: Callable[[HostName, Exception], StepResult]
+    conclude: Callable[[], object]
+    """Have the operation concluded: the chord's own callback waits for the slowest header."""
+    publish: Callable[[OperationId], object]
+    """Publish the wave or round that a call of this process has opened, or hosts whose turn has come."""
+    side_by_side: SideBySide
+    begin_within: float
+    """Seconds in which the steps may begin."""
+    failed: bool = False
+
+    def run(self, hosts: Sequence[HostName]) -> tuple[StepResults, dict[HostName, float]]:
+        """Return what the steps came to, and the hosts to come back to, with their delays in seconds."""
+        if len(hosts) == 1:
+            results: StepResults = {hosts[0]: self._on_host(hosts[0])}
+        else:
+            elapsed = self.context.clock.elapsed
+            ends = elapsed() + self.begin_within
+            begun = self.side_by_side(hosts, self._on_host, lambda: elapsed() < ends)
+            results = {host: begun.get(host, NOT_BEGUN) for host in hosts}
+        return results, keep_longer_waits(self.context, self.operation, results)
+
+    def _on_host(self, host: HostName) -> StepResult:
+        try:
+            result = self.step(host)
+        except NOT_NOW:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            result = self.raised(host, error)
+        if result.next is Next.FAILED and not self.failed:
+            self.failed = True
+            self.conclude()
+        for operation in self.context.store.called():
+            self.publish(operation)
+        return result
+
+
+def keep_longer_waits(
+    context: StepContext, operation: OperationId, results: StepResults
+) -> dict[HostName, float]:
+    """Return the hosts to come back to, with their delays in seconds.
+
+    Each step has decided that for its host alone (`Try.wait`), and one message has one countdown: those that
+    wait for much longer than the others are left to the record and the sweep. A message with a longer wait
+    than the longest countdown would be dropped, as none of ours.
+    """
+    most = context.longest_countdown
+    again = {host: min(each.delay, most) for host, each in results.items() if each.next is Next.AGAIN}
+    soonest = min(again.values(), default=0.0)
+    for host, delay in list(again.items()):
+        if delay > soonest + TOGETHER:
+            context.store.postpone(operation, host, round(delay * 1000))
+            del again[host]
+    return again
+
+
+Wait = Callable[[float], object]
+"""Waits for so many seconds; simulated tasks have their own."""
 KINDS_SHOWN = 3
 DROPPED = "dropped: no record says so"
 ACTION_OF = {
@@ -69,106 +133,8 @@ def summary(results: StepResults) -> str:
 T = TypeVar("T")
 REQUEUE = 2.0
 """Seconds that a task which could not reach the record waits, on average, before its message goes back."""
+AWAY = (StoreUnavailable, StoreFull, OperationalError)
 logger = get_task_logger(__name__)
-MESSAGE_GOES_BACK = (StopOrdered, StoreUnavailable, StoreFull, OperationalError)
-"""Nothing can be done or recorded just now: the message goes back to its queue."""
-TOGETHER = 2.0
-"""Seconds: of hosts whose waits end so soon after each other all wait for the last."""
-
-
-def run_steps(
-    task: Task[..., str],
-    operation: OperationId,
-    group: GroupId,
-    named: Sequence[HostName],
-    step: StepFunction,
-    raised: Raised,
-) -> str:
-    """Run the step for each host; retry the task through Celery for those that say so, and requeue it when
-    it could not run. The first that fails has the operation concluded at once. Return what they came to.
-
-    What a step raises unexpectedly is its host's alone: `raised` records it, and the others go on.
-
-    Raises Celery's Retry and Reject, which are no failures: a chord does not count the task yet.
-    """
-    tries = task.request.retries + 1
-
-    def run(runtime: Runtime) -> tuple[StepResults, dict[HostName, float]]:
-        settings, context = runtime.settings, runtime.context
-        hosts = believed(task, runtime, operation, group, named)
-        if not hosts:
-            return {}, {}
-        failed = False
-
-        def told(result: StepResult) -> StepResult:
-            nonlocal failed
-            if result.next is Next.FAILED and not failed:
-                failed = True
-                # The chord's own callback waits for the slowest header.
-                publish_conclude(task.app, operation, group)
-            return result
-
-        def on_host(host: HostName) -> StepResult:
-            try:
-                return told(step(context, operation, host, tries))
-            except (*MESSAGE_GOES_BACK, UnknownFormat):
-                raise
-            except RecordDamaged as error:
-                logger.warning("host %s is left as it is, for its step cannot be read: %s", host, error)
-                return StepResult(Next.OVER, f"its record cannot be read: {error}")
-            except Exception as error:
-                metrics.count("steps_raised", task.name.removeprefix("lockstep."))
-                logger.exception("a step raised an error that it must not raise, for host %s", host)
-                # Its text stays in the log: it may hold anything.
-                why = f"the step failed with {type(error).__name__}: see the worker's log"
-                return told(raised(context, operation, host, why))
-
-        def one(host: HostName) -> StepResult:
-            return _publish_due(task.app, runtime, on_host(host))
-
-        def one_of_many(host: HostName) -> StepResult:
-            with log_ids(host=host), work.going_on(f"a step on {host}"):
-                return one(host)
-
-        with log_ids(operation=operation, group=group, task=task.name, task_id=task.request.id):
-            if len(hosts) == 1:
-                results = {hosts[0]: one(hosts[0])}
-            else:
-                elapsed = context.clock.elapsed
-                ends = elapsed() + settings.call_timeout
-                begun = side_by_side(hosts, one_of_many, lambda: elapsed() < ends, runtime.places)
-                results = {host: begun.get(host, NOT_BEGUN) for host in hosts}
-            over = [host for host, each in results.items() if each.next is Next.OVER]
-            if over and not runtime.store.exists(operation):
-                record_gone(task, runtime, operation, group, over)
-        again = keep_longer_waits(context, operation, results)
-        if len(results) == 1 and not again:
-            ((host, only),) = results.items()
-            results = {host: with_story(context, operation, host, only)}
-        return results, again
-
-    results, again = guarded(task, run)
-    for result in results.values():
-        if result.next not in (Next.AGAIN, Next.LATER):
-            metrics.count("steps", task.name.removeprefix("lockstep."), result.outcome or result.next)
-    if again:
-        try:
-            with work.going_on(f"sending {task.name} again"):
-                raise task.retry(args=(operation, group, *again), countdown=max(again.values()))
-        except Reject as error:  # Celery could not publish it, and would have the message dropped
-            raise _put_back("the next try could not be published") from error
-    return summary(results) or DROPPED
-
-
-def _publish_due(app: Celery, runtime: Runtime, result: StepResult) -> StepResult:
-    """Publish the wave or round that a call of this process has opened, and hosts whose turn has come.
-
-    What is not claimed here is left to the chord's callback; what is claimed and not published, to the sweep.
-    """
-    for operation in runtime.store.called():
-        with suppress(StoreUnavailable, StoreFull, OperationalError, UnknownFormat, *UNREADABLE):
-            publish_next(app, runtime.store, operation, resume=True)
-    return result
 
 
 def runtime_here(task: Task[..., str]) -> Runtime:
@@ -180,16 +146,16 @@ def runtime_here(task: Task[..., str]) -> Runtime:
         raise _put_back(str(error)) from error
 
 
-def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
+def guarded(task: Task[..., str], run: Callable[[Runtime], T], wait: Wait | None = None) -> T:
     """Run with this process's runtime; the message goes back to its queue when the record is out of reach."""
     try:
         with work.going_on(task.name):
             return run(runtime_here(task))
     except StopOrdered as error:
         raise Reject("the worker is being stopped", requeue=True) from error
-    except (StoreUnavailable, StoreFull, OperationalError) as error:
+    except AWAY as error:
         metrics.count("redis_errors")
-        raise _put_back(str(error)) from error
+        raise _put_back(str(error), wait) from error
     except UnknownFormat as error:
         raise MessageLeftToNewer(str(error)) from error
     except UNREADABLE as error:
@@ -197,9 +163,20 @@ def guarded(task: Task[..., str], run: Callable[[Runtime], T]) -> T:
         raise Ignore from error  # nobody can do it; the sweep names the record, and comes back to it
 
 
-def _put_back(why: str) -> Reject:
+def try_again(
+    task: Task[..., str], about: Sequence[str], again: Mapping[HostName, float], wait: Wait | None = None
+) -> NoReturn:
+    """Have the task come back to these hosts, once the longest of their delays is over."""
+    try:
+        with work.going_on(f"sending {task.name} again"):
+            raise task.retry(args=(*about, *again), countdown=max(again.values()))
+    except Reject as error:  # Celery could not publish it, and would have the message dropped
+        raise _put_back("the next try could not be published", wait) from error
+
+
+def _put_back(why: str, wait: Wait | None = None) -> Reject:
     """Wait, then have the message back in its queue: it comes again at once, while Redis is as it is."""
-    rest(random.uniform(0.5, 1.5) * REQUEUE)
+    (wait or rest)(random.uniform(0.5, 1.5) * REQUEUE)
     return Reject(why, requeue=True)
 
 
@@ -215,25 +192,6 @@ def with_story(context: StepContext, operation: OperationId, host: HostName, cam
         return came
     told = story(view.action, view.step, view.decided_at).text
     return replace(came, story=f"{came.text}; {told}" if came.next is Next.FAILED else told)
-
-
-def keep_longer_waits(
-    context: StepContext, operation: OperationId, results: StepResults
-) -> dict[HostName, float]:
-    """Return the hosts to come back to, with their delays in seconds.
-
-    Each step has decided that for its host alone (`Try.wait`), and one message has one countdown: those that
-    wait for much longer than the others are left to the record and the sweep. A message with a longer wait
-    than the longest countdown would be dropped, as none of ours.
-    """
-    most = context.longest_countdown
-    again = {host: min(each.delay, most) for host, each in results.items() if each.next is Next.AGAIN}
-    soonest = min(again.values(), default=0.0)
-    for host, delay in list(again.items()):
-        if delay > soonest + TOGETHER:
-            context.store.postpone(operation, host, round(delay * 1000))
-            del again[host]
-    return again
 
 
 def believed(

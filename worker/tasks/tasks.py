@@ -2,71 +2,138 @@
 
 from __future__ import annotations
 
-import platform
-import re
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
-from importlib.metadata import version
+from threading import Semaphore
 from typing import Any
 
-from celery import Task, shared_task
+from celery import Celery, Task, shared_task
 from celery.utils.log import get_task_logger
-from celery.worker.control import control_command, inspect_command
 
-from lockstep.worker.celery import ABOUT, TaskName
-from lockstep.worker.celery.messages import publish, publish_next, publish_patrol
-from lockstep.worker.kinds.seal import SealKeys
+from lockstep.worker.celery import TaskName
+from lockstep.worker.celery.messages import publish, publish_conclude, publish_next, publish_patrol
 from lockstep.worker.monitoring import metrics
-from lockstep.worker.monitoring.flower import CLOCK
+from lockstep.worker.monitoring.metrics import log_ids, work
+from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State, Status
 from lockstep.worker.operation.names import counted
 from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.operation.waves import told_rollout
+from lockstep.worker.process.greenlets import side_by_side
+from lockstep.worker.record.queries import UNREADABLE
 from lockstep.worker.settings import Settings
-from lockstep.worker.steps.apply import NO_RECORD, forward, raised
+from lockstep.worker.steps.apply import NO_RECORD, Next, StepContext, StepResult, forward, raised
 from lockstep.worker.steps.looks import PatrolResult, PatrolTimes, gate
 from lockstep.worker.steps.looks import patrol as patrol_step
 from lockstep.worker.steps.rollback import raised_later, rollback
 from lockstep.worker.steps.rollback import settle as settle_step
 from lockstep.worker.tasks.run import (
-    Raised,
-    StepFunction,
+    AWAY,
+    DROPPED,
+    OnHost,
+    Slice,
+    StepResults,
+    believed,
     guarded,
     not_believed,
     record_gone,
-    run_steps,
     runtime_here,
+    summary,
+    try_again,
+    with_story,
 )
 from lockstep.worker.tasks.runtime import Runtime
 from lockstep.worker.tasks.sweep import MS_PER_DAY, not_done, periodic
 
-FLOWER = re.compile(r"flower@[A-Za-z0-9._-]{1,128}")
-MOST_CLOCKS, MOST_AHEAD = 10, 10**13
-"""Bounds on the clocks, and their milliseconds, that a worker keeps: anybody who may ask it can send some."""
+logger = get_task_logger(__name__)
+StepFunction = Callable[[StepContext, OperationId, HostName, int], StepResult]
+"""The last is how often this task has been run for it, from 1."""
+Raised = Callable[[StepContext, OperationId, HostName, str], StepResult]
+"""Records what a step raised, which the text says."""
 
 
-@inspect_command(name=ABOUT)
-def about(state: Any) -> dict[str, object]:
-    """Return the versions of what runs here, and the ids of its seal keys."""
-    return {
-        "lockstep": version("lockstep"),
-        "celery": version("celery"),
-        "python": platform.python_version(),
-        "seals": SealKeys(state.app.settings.seal_key_file).told(),
-        "now": round(time.time() * 1000),  # for a doctor of an earlier release
-    }
+def run_steps(
+    task: Task[..., str],
+    operation: OperationId,
+    group: GroupId,
+    named: Sequence[HostName],
+    step: StepFunction,
+    raised: Raised,
+) -> str:
+    """Run the step for each host that the message names; return what they came to, in a few words.
+
+    Raises Celery's Retry for those that are to be tried again, and what `guarded` raises: no failures, for a
+    chord does not count the task yet.
+    """
+    tries = task.request.retries + 1
+
+    def run(runtime: Runtime) -> tuple[StepResults, dict[HostName, float]]:
+        hosts = believed(task, runtime, operation, group, named)
+        if not hosts:
+            return {}, {}
+        context = runtime.context
+        those = Slice(
+            context,
+            operation,
+            step=lambda host: step(context, operation, host, tries),
+            raised=lambda host, error: _broken(
+                task, host, error, lambda why: raised(context, operation, host, why)
+            ),
+            conclude=lambda: publish_conclude(task.app, operation, group),
+            publish=lambda opened: _publish_due(task.app, runtime, opened),
+            side_by_side=partial(_by_turns, runtime.places),
+            begin_within=runtime.settings.call_timeout,
+        )
+        with log_ids(operation=operation, group=group, task=task.name, task_id=task.request.id):
+            results, again = those.run(hosts)
+            over = [host for host, each in results.items() if each.next is Next.OVER]
+            if over and not runtime.store.exists(operation):
+                record_gone(task, runtime, operation, group, over)
+        if len(results) == 1 and not again:
+            results = {host: with_story(context, operation, host, only) for host, only in results.items()}
+        return results, again
+
+    results, again = guarded(task, run)
+    for result in results.values():
+        if result.next not in (Next.AGAIN, Next.LATER):
+            metrics.count("steps", task.name.removeprefix("lockstep."), result.outcome or result.next)
+    if again:
+        try_again(task, (operation, group), again)
+    return summary(results) or DROPPED
 
 
-@control_command(name=CLOCK)
-def clock(state: Any, process: object = None, ahead: object = None, **_: object) -> None:
-    """Note that the clock of a Flower is wrong: what it logs in to Redis with may write nothing."""
-    clocks: dict[str, int] = state.app.clocks
-    match process, ahead:
-        case str(name), int(by) if FLOWER.fullmatch(name) and abs(by) < MOST_AHEAD:
-            if len(clocks) < MOST_CLOCKS:
-                clocks[name] = by
+def _by_turns(
+    places: Semaphore, hosts: Sequence[HostName], step: OnHost, may_begin: Callable[[], bool]
+) -> StepResults:
+    def named(host: HostName) -> StepResult:
+        with log_ids(host=host), work.going_on(f"a step on {host}"):
+            return step(host)
+
+    return side_by_side(hosts, named, may_begin, places)
+
+
+def _broken(
+    task: Task[..., str], host: HostName, error: Exception, record: Callable[[str], StepResult]
+) -> StepResult:
+    """Return what becomes of a host whose step raised what it must not raise."""
+    if isinstance(error, RecordDamaged):
+        logger.warning("host %s is left as it is, for its step cannot be read: %s", host, error)
+        return StepResult(Next.OVER, f"its record cannot be read: {error}")
+    metrics.count("steps_raised", task.name.removeprefix("lockstep."))
+    logger.error("a step raised an error that it must not raise, for host %s", host, exc_info=error)
+    # Its text stays in the log: it may hold anything.
+    return record(f"the step failed with {type(error).__name__}: see the worker's log")
+
+
+def _publish_due(app: Celery, runtime: Runtime, operation: OperationId) -> None:
+    """Publish what comes next, unless something is in the way.
+
+    What is not claimed here is left to the chord's callback; what is claimed and not published, to the sweep.
+    """
+    with suppress(*AWAY, UnknownFormat, *UNREADABLE):
+        publish_next(app, runtime.store, operation, resume=True)
 
 
 def _applying(name: str, action: Action) -> Any:
@@ -134,7 +201,6 @@ def _summary(operation: Status) -> str:
 
 LONGEST_BETWEEN = 3_600_000
 """Milliseconds between two looks at one group, at most."""
-logger = get_task_logger(__name__)
 
 
 @shared_task(bind=True, name=TaskName.PATROL, send_events=False)
