@@ -12,8 +12,9 @@ from lockstep.worker.operation.model import Decision, RolloutState
 from lockstep.worker.steps.apply import Next, StepResult
 from lockstep.worker.steps.looks import gate
 from tests.contract.contents import Node
-from tests.contract.test_content_steps import A, B, Rig, lacking, record
+from tests.contract.test_content_steps import A, B, Rig, lacking
 from tests.contract.waves import CAREFUL
+from tests.unit.kinds.made import record
 
 
 class Gated:

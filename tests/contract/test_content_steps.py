@@ -32,20 +32,10 @@ from lockstep.worker.steps.apply import StepContext, forward
 from lockstep.worker.steps.rollback import rollback, settle
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.contents import Node
-from tests.unit.kinds.made import kind_of
+from tests.unit.kinds.made import RECORD, kind_of, record
 
 A, B, C = HostName("a"), HostName("b"), HostName("c")
-KIND = kind_of("""
-kind: record
-fields:
-  ttl: {type: integer, default: 3600}
-  values: {type: set, required: true, rewritten: true}
-  note: {type: string}
-look: GET /records/{id}
-create: {request: "PUT /records/{id}", applied: 201, replaced: 204}
-update: {request: "PUT /records/{id}", applied: 204, replaced: 201}
-delete: DELETE /records/{id}
-""")
+KIND = kind_of(RECORD)
 THING = KIND.parse("record/www")
 
 
@@ -141,10 +131,6 @@ class Rig:
 
     def step(self, name: HostName) -> Any:
         return next(step for step in self.bench.memory.steps(self.id) if step.host == name)
-
-
-def record(*values: str, ttl: int = 60, note: str | None = "mine") -> dict[str, Any]:
-    return {"ttl": ttl, "values": list(values), "note": note}
 
 
 def test_set_brings_every_host_to_one_content_and_leaves_what_is_not_given() -> None:

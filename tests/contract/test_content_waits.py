@@ -9,7 +9,8 @@ from lockstep.worker.operation.content import Flaw, Shown, Sight
 from lockstep.worker.steps.apply import Next, StepResult, forward
 from lockstep.worker.steps.rollback import rollback
 from tests.contract.contents import Node
-from tests.contract.test_content_steps import A, Rig, record
+from tests.contract.test_content_steps import A, Rig
+from tests.unit.kinds.made import record
 
 
 def test_a_look_that_tells_nothing_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,8 +16,9 @@ from lockstep.worker.steps.rollback import rollback
 from tests.contract.bench import LIMITS, MemoryBench, context
 from tests.contract.contents import Node
 from tests.contract.driver import GROUP, A, Driver
-from tests.contract.test_content_steps import B, Rig, record
+from tests.contract.test_content_steps import B, Rig
 from tests.contract.test_rollback_steps import Host
+from tests.unit.kinds.made import record
 
 WITHIN = LIMITS.send_within / 1000
 NOW = 64.0

@@ -22,6 +22,7 @@ from lockstep.worker.operation.model import (
     State,
 )
 from lockstep.worker.operation.transitions import Accepted, Busy, Forward, Progress, Refusal, Request, Settled
+from tests.simulation.broken_content import CONTENT
 from tests.simulation.broken_waves import WAVES
 from tests.simulation.ledger import WatchedStore
 from tests.simulation.limits import LIMITS
@@ -213,6 +214,7 @@ class RolledBackRepairsCount(WatchedStore):
 
 STORES: tuple[type[WatchedStore], ...] = (
     *WAVES,
+    *CONTENT,
     AlreadyThereIsNeverOurs,
     BeginsAfterTheDecision,
     AnswersCountAfterTheDecision,

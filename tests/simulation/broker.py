@@ -7,14 +7,20 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from lockstep.worker.operation.model import Action, HostName, OperationId
-from lockstep.worker.operation.transitions import Phase
-from tests.simulation.faults import Fate, Row
+from lockstep.worker.operation.transitions import Order, Phase
+from lockstep.worker.steps.apply import no_kind
+from tests.simulation.faults import GROUP, Fate, Row
 from tests.simulation.limits import VISIBILITY
 from tests.simulation.task import Run
 from tests.simulation.world import Killed, World
 
 if TYPE_CHECKING:
     from tests.simulation.ledger import Ledger
+
+
+MOST_DOUBLED = 100
+"""Messages in one schedule. Each is retried, and may be doubled again: a step that waits for its deadline, as
+with what a third hand made while a write may land, would have more of them than can be run."""
 
 
 @dataclass(slots=True, eq=False)
@@ -53,7 +59,11 @@ class Broker:
         self.hosts_per_task = 1
         self.threads = 1
         """Hosts of one task that are worked on at the same time."""
-        self._ids = 0
+        self.group = GROUP
+        self.order: Callable[[OperationId], Order | None] = lambda _: None
+        self.kind = no_kind
+        """What workers know of things with content."""
+        self._ids = self._doubled = 0
 
     def new_id(self) -> str:
         self._ids += 1
@@ -70,7 +80,8 @@ class Broker:
             world.hit(Row.MESSAGE)
             world.log("lost:", message)
             return
-        if fate is Fate.DOUBLED:
+        if fate is Fate.DOUBLED and self._doubled < MOST_DOUBLED:
+            self._doubled += 1
             world.hit(Row.MESSAGE)
             world.log("doubled:", message)
             self._deliver(replace(message), arrival + ms)

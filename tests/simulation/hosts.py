@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pycurl
 
 from lockstep.worker.operation.answer import (
+    HttpRequest,
     LookAnswer,
     NoReply,
     Reply,
@@ -18,12 +19,13 @@ from lockstep.worker.operation.answer import (
 )
 from lockstep.worker.operation.content import Effect, WriteAnswer
 from lockstep.worker.operation.host import ALL_HOSTS
-from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId, Presence
 from tests.groups_alone import GroupsAlone
 from tests.simulation import transport
 from tests.simulation.faults import GROUP, Fate, Row, T
 from tests.simulation.transport import answer
 from tests.simulation.world import START, Violation, World
+from tests.twin.record import Record
 
 if TYPE_CHECKING:
     from tests.simulation.ledger import Ledger
@@ -39,16 +41,17 @@ BODY = b'{"groupId": "g", "colour": "red"}'
 ODD = b"<html>welcome</html>"
 LONG = transport.Way(pycurl.E_WRITE_ERROR, status=200, body=b"x" * (transport.MOST + 1))
 SHOWN = {True: classify_look(GROUP, answer(200, BODY)), False: classify_look(GROUP, answer(404))}
-SILENT = tuple(classify_look(GROUP, said) for said in LOST)
-UNSEEN = {
-    Fate.ERROR: (classify_look(GROUP, answer(500)),),
-    Fate.TIMEOUT: SILENT,
-    Fate.RESET: SILENT,
-    Fate.NOT_SENT: tuple(classify_look(GROUP, said) for said in NOT_SENT),
-    Fate.FORBIDDEN: (classify_look(GROUP, answer(403)),),
-    Fate.RETRY_AFTER: (classify_look(GROUP, answer(429, b"", "Retry-After: 20")),),
-    Fate.OVERSIZED: (classify_look(GROUP, transport.came(LONG)),),
+TELLING_NOTHING: dict[Fate, tuple[Reply | NoReply, ...]] = {
+    Fate.ERROR: (answer(500),),
+    Fate.TIMEOUT: LOST,
+    Fate.RESET: LOST,
+    Fate.NOT_SENT: NOT_SENT,
+    Fate.FORBIDDEN: (answer(403),),
+    Fate.RETRY_AFTER: (answer(429, b"", "Retry-After: 20"),),
+    Fate.OVERSIZED: (transport.came(LONG),),
 }
+"""Of looks."""
+UNSEEN = {fate: tuple(classify_look(GROUP, said) for said in ways) for fate, ways in TELLING_NOTHING.items()}
 DONE = {Action.CREATE: answer(201), Action.DELETE: answer(200)}
 ODDLY_DONE = {Action.CREATE: answer(201, ODD), Action.DELETE: answer(200, ODD)}
 CONTESTED = {Action.CREATE: answer(400), Action.DELETE: answer(404)}
@@ -74,6 +77,8 @@ class Write:
     operation: OperationId
     attempt: AttemptId
     host: SimHost
+    request: HttpRequest | None = None
+    """Of a thing with content."""
     stray: bool = False
     """Outside what the protocol covers: frozen past its last check, or later than A1 allows."""
     through: bool = False
@@ -83,7 +88,9 @@ class Write:
 class SimHost:
     """One node: holds the group or not; down, hanging, or up."""
 
-    def __init__(self, name: HostName, world: World, ledger: Ledger, holds: bool, absent: int) -> None:
+    def __init__(
+        self, name: HostName, world: World, ledger: Ledger, holds: object, absent: int = 404
+    ) -> None:
         self.name = name
         self.url = f"url of {name}"
         self.world = world
@@ -97,6 +104,27 @@ class SimHost:
         self.down_for = 0
         self.wrong_until = int(START)
         self.lacking = False
+
+    def port(self, run: Run, elsewhere: bool) -> HostPort:
+        """Return it as one running task sees it."""
+        return HostPort(run, self, elsewhere)
+
+    def asked(self, record: Record) -> object:
+        """Return what it is to hold by an operation."""
+        return record.target is Presence.PRESENT
+
+    def unlike(self, wanted: object) -> str | None:
+        """Say what is wrong if it does not hold what is wanted."""
+        return None if self.holds is wanted else f"{'lacks' if wanted else 'holds'} the group"
+
+    def undid_wrongly(self, write: Write, record: Record, was: object) -> bool:
+        """Tell whether what a write has just done is an undo of what was not the operation's own."""
+        return write.action is not record.action and was is not (write.action is Action.CREATE)
+
+    @property
+    def standing(self) -> object:
+        """What it holds, as a part of a state."""
+        return self.holds
 
     @property
     def down(self) -> bool:
@@ -146,34 +174,40 @@ class HostPort(GroupsAlone):
         self.fingerprint = "another url" if elsewhere else host.url
 
     def look_at_group(self, group: GroupId) -> LookAnswer:
+        return self._look(self._shown, UNSEEN)
+
+    def _shown(self) -> LookAnswer:
+        return SHOWN[self._host.holds is not self._elsewhere]  # another node shows the opposite
+
+    def _look(self, shown: Callable[[], T], unseen: Mapping[Fate, Sequence[T]]) -> T:
         run, host, world = self._run, self._host, self._run.world
         fate, delay = run.draw(world.looks)
         if fate is Fate.STOPPING:
             raise StopOrdered
         run.sleep(delay)
         if host.down:
-            return self._dead_look()
+            return self._dead_look(unseen)
         if fate is Fate.OK:
-            seen = host.holds is not self._elsewhere  # another node shows the opposite
+            seen = shown()
             run.sleep(delay)
             if world.tracing:
-                run.log("GET", host.name, 200 if seen else 404)
+                run.log("GET", host.name, host.holds)
             if run.message.kind == "patrol":
                 host.ledger.patrol_saw(run, host)
-            return SHOWN[seen]
+            return seen
         if fate is Fate.TIMEOUT:
             run.sleep(READ_TIMEOUT)
         if fate is Fate.OVERSIZED and not host.holds and not self._elsewhere:
-            return SHOWN[False]
+            return shown()
         run.log("GET", host.name, fate.name)
-        return self._one_of(UNSEEN[fate])
+        return self._one_of(unseen[fate])
 
-    def _dead_look(self) -> LookAnswer:
+    def _dead_look(self, unseen: Mapping[Fate, Sequence[T]]) -> T:
         run, host = self._run, self._host
         run.met_down(host)
         run.sleep(READ_TIMEOUT if host.hangs else 1)
         run.log("GET", host.name, "down")
-        return self._one_of(SILENT if host.hangs else UNSEEN[Fate.NOT_SENT])
+        return self._one_of(unseen[Fate.TIMEOUT if host.hangs else Fate.NOT_SENT])
 
     def _one_of(self, ways: Sequence[T]) -> T:
         """Take turns without a choice: which way it was must not matter to what is drawn next."""
@@ -185,11 +219,7 @@ class HostPort(GroupsAlone):
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
     ) -> WriteAnswer:
-        if self._elsewhere:
-            raise Violation("a write goes to a host that is not the one of the record")
         said = self._write(action, attempt, send_before)
-        if self._run.world.tracing:
-            self._run.log(action, self._host.name, attempt, said)
         key = action, id(said)  # every reply here is a constant of this module
         found = CLASSIFIED.get(key)
         if found is None:
@@ -198,7 +228,18 @@ class HostPort(GroupsAlone):
             self._run.stage = Row.BEFORE_FINISH
         return found
 
-    def _write(self, action: Action, attempt: AttemptId, send_before: float) -> Reply | NoReply:
+    def _write(
+        self, action: Action, attempt: AttemptId, send_before: float, request: HttpRequest | None = None
+    ) -> Reply | NoReply:
+        if self._elsewhere:
+            raise Violation("a write goes to a host that is not the one of the record")
+        write = Write(action, self._run.message.operation, attempt, self._host, request)
+        said = self._sent(write, send_before)
+        if self._run.world.tracing:
+            self._run.log(action, self._host.name, attempt, said)
+        return said
+
+    def _sent(self, write: Write, send_before: float) -> Reply | NoReply:
         run, host, world = self._run, self._host, self._run.world
         fate, delay = run.draw(world.write)
         if world.first_write_strays:
@@ -210,7 +251,6 @@ class HostPort(GroupsAlone):
         if world.now / 1000 >= send_before:
             run.stopped_by_the_guard()
             return TOO_LATE
-        write = Write(action, run.message.operation, attempt, host)
         host.ledger.sent(write)
         run.stage = Row.BEFORE_ANSWER
         if fate is Fate.FROZEN_AFTER_GUARD:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.host import Limits
 from lockstep.worker.operation.model import (
-    Action,
     Decision,
     GroupId,
     HostName,
@@ -104,9 +103,9 @@ class Ledger:
         self.limits = limits
         self.store = WatchedStore(lambda: world.now, limits, self)
         self.hosts: dict[HostName, SimHost] = {}
-        self.expected: dict[HostName, bool] = {}
+        self.expected: dict[HostName, object] = {}
         """What each host holds if the operations that have ended took place one after another."""
-        self.before: dict[OperationId, dict[HostName, bool]] = {}
+        self.before: dict[OperationId, dict[HostName, object]] = {}
         self.courses: dict[OperationId, Course] = {}
         self.decisions: dict[OperationId, Decision] = {}
         self.tainted: set[HostName] = set()
@@ -188,7 +187,7 @@ class Ledger:
         assert record.waves is not None
         self.world.note("waves opened")
         for host in opened(record, self.world.now):
-            self._must_hold(host, record.target is Presence.PRESENT, f"wave {record.waves.wave} opened")
+            self._must_hold(host, self.hosts[host].asked(record), f"wave {record.waves.wave} opened")
 
     def _decided(self, record: Record) -> None:
         if record.id in self.decisions or record.decision is None:
@@ -197,7 +196,7 @@ class Ledger:
         self.courses[record.id].decided()
         if record.decision is Decision.COMMIT:
             for host in record.steps:
-                self._must_hold(host, record.target is Presence.PRESENT, "the operation was committed")
+                self._must_hold(host, self.hosts[host].asked(record), "the operation was committed")
             if record.waves is not None:
                 committed(record, self.world.now)
         elif any(run.begun_forward and run.message.operation == record.id for run in self.running):
@@ -211,18 +210,20 @@ class Ledger:
             if step.open_attempts():
                 raise Violation(f"{record.id} ended with an open attempt on {host}")
             if record.decision is Decision.COMMIT:
-                self.expected[host] = record.target is Presence.PRESENT
+                self.expected[host] = self.hosts[host].asked(record)
             elif step.undo is Undo.NEEDED:
                 raise Violation(f"{record.id} ended with {host} still to be restored")
             self._must_hold(host, self.expected[host], f"{record.id} ended")
+            if record.content is not None:
+                continue  # the patrol knows groups alone
             if record.decision is Decision.COMMIT:
                 self.left[host] = record.target
             elif step.before is not None and step.undo is not Undo.ABANDONED and not record.repairs:
                 self.left[host] = step.before
 
-    def _must_hold(self, host: HostName, present: bool, why: str) -> None:
-        if host not in self.tainted and self.hosts[host].holds is not present:
-            raise Violation(f"{host} {'lacks' if present else 'holds'} the group when {why}")
+    def _must_hold(self, host: HostName, wanted: object, why: str) -> None:
+        if host not in self.tainted and (wrong := self.hosts[host].unlike(wanted)) is not None:
+            raise Violation(f"{host} {wrong} when {why}")
 
     def sent(self, write: Write) -> None:
         """A write's first byte is about to leave: its attempt must have been recorded before."""
@@ -259,8 +260,7 @@ class Ledger:
         record = self.store.records[write.operation]
         if record.ended:
             raise Violation(f"{write.action} of {record.id} took effect on {host} after its end")
-        was = self.before[record.id][host]
-        if write.action is not record.action and was is not (write.action is Action.CREATE):
+        if write.host.undid_wrongly(write, record, self.before[record.id][host]):
             raise Violation(f"{write.action} of {record.id} undid on {host} what was not its own")
         if record.decision is Decision.ROLL_BACK and host not in record.undo:
             raise Violation(f"{host} of {record.id} changes, and is not among its pending hosts")

@@ -11,10 +11,10 @@ from lockstep.worker.operation.host import ALL_HOSTS, WriteLimit
 from lockstep.worker.operation.model import Action, HostName, HostRef, Millis, OperationId
 from lockstep.worker.operation.transitions import Request
 from lockstep.worker.operation.waves import Rollout
-from tests.simulation import patrol, people, shells
+from tests.simulation import patrol, people, shells, things
 from tests.simulation.broker import Broker
 from tests.simulation.choices import Choices
-from tests.simulation.faults import GROUP, Row
+from tests.simulation.faults import Row
 from tests.simulation.hosts import SimHost
 from tests.simulation.ledger import Ledger
 from tests.simulation.limits import LIMITS
@@ -70,9 +70,11 @@ def _run(world: World, states: set[int] | None) -> None:
     broker = Broker(world, ledger, shells.run_task)
     world.draw_intensities()
     broker.hosts_per_task, broker.threads = SLICES[choose(len(SLICES))]
+    filled = choose(6) == 1
+    if filled:
+        things.fill(broker)
     for n in range(2 + choose(2)):
-        absent = (404, 400)[choose(2)]
-        ledger.add(SimHost(HostName(f"h{n}"), world, ledger, choose(3) == 1, absent))
+        ledger.add(_host(world, ledger, HostName(f"h{n}"), filled))
     if choose(3) == 1:
         limit = WRITE_LIMITS[choose(len(WRITE_LIMITS))]
         ledger.store.limited.update(dict.fromkeys(ledger.hosts if choose(2) else [ALL_HOSTS], limit))
@@ -81,11 +83,13 @@ def _run(world: World, states: set[int] | None) -> None:
         world.look = lambda: states.add(digest(standing(ledger)))
     ids = [OperationId("one")] + ([OperationId("two")] if choose(3) == 1 else [])
     for n, key in enumerate(ids):
-        request = _request(world, ledger, key)
+        request = _request(world, broker, key, filled)
         world.spawn(partial(people.produce, broker, request), n * MOMENTS[choose(9)])
     for operation in ids:
         _disturb(world, broker, operation)
         _wave_on(world, broker, operation)
+    if filled:
+        things.disturb(broker, ids, MOMENTS)
     world.at(world.now, lambda: people.beat(world, broker))
     heals_at = int(world.now) + HEALS_AT
     if any(host.down_for for host in ledger.hosts.values()):
@@ -99,11 +103,21 @@ def _run(world: World, states: set[int] | None) -> None:
     ledger.judge()
 
 
-def _request(world: World, ledger: Ledger, key: OperationId) -> Request:
-    action = ACTIONS[world.choose(2)]
+def _host(world: World, ledger: Ledger, name: HostName, filled: bool) -> SimHost:
+    if filled:
+        return things.ThingHost(name, world, ledger)
+    absent = (404, 400)[world.choose(2)]
+    return SimHost(name, world, ledger, world.choose(3) == 1, absent)
+
+
+def _request(world: World, broker: Broker, key: OperationId, filled: bool) -> Request:
+    action, content = things.ask(world) if filled else (ACTIONS[world.choose(2)], None)
     deadline = (300_000, 8_000, 500, 15)[world.choose(4)]
-    refs = tuple(HostRef(host.name, host.url) for host in ledger.hosts.values())
-    return Request(key, GROUP, action, refs, deadline, "the simulation", rollout=_rollout(world, refs))
+    refs = tuple(HostRef(host.name, host.url) for host in broker.ledger.hosts.values())
+    rollout = _rollout(world, refs)
+    return Request(
+        key, broker.group, action, refs, deadline, "the simulation", rollout=rollout, content=content
+    )
 
 
 def _rollout(world: World, refs: Sequence[HostRef]) -> Rollout | None:

@@ -15,6 +15,8 @@ class Known:
 
     before: Presence | None
     body: str | None
+    was: str | None
+    """The digest of a thing's content."""
     outcome: Outcome | None
     writes: frozenset[AttemptId]
     """The forward attempts that had been opened."""
@@ -23,7 +25,7 @@ class Known:
     def of(cls, step: StepRecord) -> Known:
         """Read it from a step."""
         writes = frozenset(each.id for each in step.attempts.values() if not each.undo)
-        return cls(step.before, step.body, step.outcome, writes)
+        return cls(step.before, step.body, step.trace.was, step.outcome, writes)
 
 
 class Course:
@@ -101,5 +103,6 @@ def baked(record: Record, wave: int, now: Millis) -> None:
 def not_asked(record: Record, host: HostName) -> None:
     """Raise Violation if anything was done to a host whose wave is not open."""
     step = record.steps[host]
-    if step.before is not None or step.attempts or step.outcome is not None or step.misses:
+    seen = step.before is not None or step.trace.was is not None
+    if seen or step.attempts or step.outcome is not None or step.misses:
         raise Violation(f"{record.id} did something on {host}, whose wave is not open")

@@ -20,7 +20,6 @@ from lockstep.worker.steps.looks import gate
 from lockstep.worker.steps.rollback import rollback, settle
 from lockstep.worker.tasks.run import REQUEUE, OnHost, Slice, StepResults, guarded, try_again
 from tests.simulation.broker import Message
-from tests.simulation.faults import GROUP
 from tests.simulation.limits import SETTINGS
 from tests.simulation.patrol import run_patrol
 from tests.simulation.task import Run
@@ -170,7 +169,7 @@ def _step(run: Run, host: HostName) -> StepResult:
     context = run.context
     if message.kind == "forward":
         assert message.action is not None
-        return forward(context, message.operation, GROUP, message.action, host, message.tries)
+        return forward(context, message.operation, run.broker.group, message.action, host, message.tries)
     if message.kind == "gate":
         return gate(context, message.operation, host, message.tries)
     step = rollback if message.kind == "rollback" else settle

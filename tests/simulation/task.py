@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
+from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import AttemptId, Decision, HostName, OperationId
 from lockstep.worker.operation.store import Store
@@ -20,6 +20,7 @@ from tests.simulation.world import Killed, World
 if TYPE_CHECKING:
     from tests.simulation.broker import Broker, Message
 
+SEALS = SealKeys()
 SOCKET_TIMEOUT = 5_000
 JITTERS = (0.999, 0.5, 0.0)
 
@@ -50,6 +51,7 @@ class Run:
         self.undoing = message.kind == "rollback"
         self.stage = Row.IN_ROLLBACK if self.undoing else Row.BEFORE_BEGIN
         self.store = cast(Store, TaskStore(self))
+        self._context: StepContext | None = None
 
     def thread(self) -> Run:
         """Return another thread of this process, at work on the same message."""
@@ -57,9 +59,14 @@ class Run:
         thread.started, thread.epoch = self.started, self.epoch
         return thread
 
-    @cached_property
+    @property
     def context(self) -> StepContext:
         """What a step works with."""
+        if self._context is None:
+            self._context = self._new_context()
+        return self._context
+
+    def _new_context(self) -> StepContext:
         return StepContext(
             store=self.store,
             host=self.find,
@@ -69,6 +76,9 @@ class Run:
             forward_backoff=FORWARD_BACKOFF,
             rollback_backoff=ROLLBACK_BACKOFF,
             retry_after_cap=SETTINGS.retry_after_cap,
+            order=self.broker.order,
+            kind=self.broker.kind,
+            seals=SEALS,
         )
 
     def find(self, name: HostName) -> HostPort | None:
@@ -77,7 +87,7 @@ class Run:
         wrong = self.world.now < host.wrong_until
         if wrong:
             self.world.hit(Row.INVENTORY)
-        return None if wrong and host.lacking else HostPort(self, host, wrong)
+        return None if wrong and host.lacking else host.port(self, wrong)
 
     def draw(self, table: Sequence[Draw]) -> Draw:
         """Choose what becomes of the next call; the process may not live to see it."""
@@ -155,7 +165,40 @@ class TaskStore:
         self._run = run
         self._twin = run.broker.ledger.store
 
-    def call(self, name: str, arguments: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    def called(self) -> list[OperationId]:
+        """What this process was told in its last replies; another may be faster to send for it."""
+        return list(self._twin.called())
+
+    def _away(self, apply: Callable[[], object]) -> NoReturn:
+        """Redis is down or frozen; what a frozen server has received it carries out when it wakes."""
+        run, world = self._run, self._run.world
+        world.hit(Row.REDIS_FROZEN if world.redis_frozen else Row.REDIS_RESTARTED)
+        if world.redis_frozen and world.choose(2):
+            world.at(world.redis_back_at, apply)
+        run.sleep(SOCKET_TIMEOUT if world.redis_frozen else 1)
+        raise StoreUnavailable("Redis is away")
+
+    def _follow(self, name: str, said: Any) -> None:
+        run = self._run
+        if name in ("begin", "shown") and said.next is Forward.SEND:
+            run.stage, run.begun_forward = Row.BEFORE_WRITE, True
+        elif name in ("begin_undo", "restore") and said.next is Forward.SEND:
+            run.stage = Row.IN_ROLLBACK
+        elif name == "keep_drift" and said:
+            run.broker.ledger.patrol_kept(run, said[0].host)
+        elif name == "finish":
+            run.begun_forward = False
+            run.stage = Row.BEFORE_BEGIN
+
+
+FOLLOWED = ("begin", "shown", "begin_undo", "restore", "keep_drift", "finish")
+
+
+def _switch_point(name: str) -> Callable[..., Any]:
+    """Return a method at whose every call anything may go wrong."""
+    followed = name in FOLLOWED
+
+    def call(self: TaskStore, *arguments: Any, **named: Any) -> Any:
         run, world = self._run, self._run.world
         fate, delay = run.draw(world.store)
         run.sleep(delay)
@@ -177,38 +220,9 @@ class TaskStore:
             run.log(name, *arguments[1:3], "->", said if name != "view" else "...")
         if fate is Fate.GONE_AFTER:
             raise StoreUnavailable("after")
-        self._follow(name, said)
+        if followed:
+            self._follow(name, said)
         return said
-
-    def called(self) -> list[OperationId]:
-        """What this process was told in its last replies; another may be faster to send for it."""
-        return list(self._twin.called())
-
-    def _away(self, apply: Callable[[], object]) -> NoReturn:
-        """Redis is down or frozen; what a frozen server has received it carries out when it wakes."""
-        run, world = self._run, self._run.world
-        world.hit(Row.REDIS_FROZEN if world.redis_frozen else Row.REDIS_RESTARTED)
-        if world.redis_frozen and world.choose(2):
-            world.at(world.redis_back_at, apply)
-        run.sleep(SOCKET_TIMEOUT if world.redis_frozen else 1)
-        raise StoreUnavailable("Redis is away")
-
-    def _follow(self, name: str, said: Any) -> None:
-        run = self._run
-        if name == "begin" and said.next is Forward.SEND:
-            run.stage, run.begun_forward = Row.BEFORE_WRITE, True
-        elif name == "begin_undo" and said.next is Forward.SEND:
-            run.stage = Row.IN_ROLLBACK
-        elif name == "keep_drift" and said:
-            run.broker.ledger.patrol_kept(run, said[0].host)
-        elif name == "finish":
-            run.begun_forward = False
-            run.stage = Row.BEFORE_BEGIN
-
-
-def _switch_point(name: str) -> Callable[..., Any]:
-    def call(self: TaskStore, *arguments: Any, **named: Any) -> Any:
-        return self.call(name, arguments, named)
 
     return call
 
@@ -216,6 +230,7 @@ def _switch_point(name: str) -> Callable[..., Any]:
 for _name in (
     *("accept", "begin", "missed", "finish", "cancel", "view", "settle", "begin_undo"),
     *("finish_undo", "postpone", "abandon", "claim", "due", "lease", "operation", "steps"),
+    *("shown", "restore", "text"),
     *("now", "ends", "suspicions", "patrol_again", "lock_owner", "keep_drift", "gate_seen", "drifts"),
 ):
     setattr(TaskStore, _name, _switch_point(_name))

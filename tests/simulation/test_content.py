@@ -14,7 +14,8 @@ from lockstep.worker.operation.content import Id, Shown, WriteAnswer
 from lockstep.worker.operation.model import HostName, State, Step, Undo
 from tests.contract.bench import LIMITS, UNIT
 from tests.contract.contents import Node
-from tests.contract.test_content_steps import Rig, record
+from tests.contract.test_content_steps import Rig
+from tests.unit.kinds.made import record
 
 SCHEDULES = 150
 ROUNDS = 160

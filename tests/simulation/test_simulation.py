@@ -36,6 +36,10 @@ BESIDES = (
     "schedules with a limit of writes",
     "hosts called to their turn",
     "waves published by who opened them",
+    "schedules with content",
+    "writes of third hands",
+    "writes that a host said yes to, and ignored",
+    "words of a person",
 )
 ENOUGH = 6_000
 """Schedules in which a missing mechanism must show; the slowest takes 2,500."""

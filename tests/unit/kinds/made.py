@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from enum import StrEnum
 from textwrap import dedent
+from typing import Any
 
 from lockstep.worker.kinds import kinds_of
 from lockstep.worker.kinds.kind import Kind, Verb
@@ -37,6 +38,23 @@ HOSTILE = [
     "[x]|<>^`{}",
 ]
 """Ids that ask for trouble."""
+RECORD = """
+kind: record
+fields:
+  ttl: {type: integer, default: 3600}
+  values: {type: set, required: true, rewritten: true}
+  note: {type: string}
+look: GET /records/{id}
+create: {request: "PUT /records/{id}", applied: 201, replaced: 204}
+update: {request: "PUT /records/{id}", applied: 204, replaced: 201}
+delete: DELETE /records/{id}
+"""
+"""A kind for steps: its hosts may keep what they are sent in a form of their own."""
+
+
+def record(*values: str, ttl: int = 60, note: str | None = "mine") -> dict[str, Any]:
+    """One of those, as its host has it."""
+    return {"ttl": ttl, "values": list(values), "note": note}
 
 
 def kind_of(text: str, file: str = "it.yaml") -> Kind:
