@@ -42,15 +42,17 @@ class Covering:
     def tests(self, path: str, first: int, last: int) -> list[str]:
         """Return the tests that ran any of these lines, or what they are a part of, the nearest first.
 
-        What runs when a module is loaded alone is every test's of that file. The nearest are those that run
-        little besides the file.
+        What runs when a module is loaded alone is every test's of that file, and a file of which nothing else
+        runs every test's. The nearest are those that run little besides the file.
         """
         lines = self._files.get(path, {})
         begin = max((line for line in lines if line <= first), default=0)
         found = {test for line, tests in lines.items() if begin <= line <= last for test in tests}
-        found = found or {test for tests in lines.values() for test in tests}
         here = Counter(test for tests in lines.values() for test in set(tests))
-        return sorted(found, key=lambda test: (self._width[test] / here[test], self._width[test], test))
+        found = found or set(here or self._width)
+        return sorted(
+            found, key=lambda test: (self._width[test] / (here[test] or 1), self._width[test], test)
+        )
 
 
 def covering(tree: Path, paths: Sequence[str], layers: Sequence[Sequence[str]], kept: Path) -> Covering:
