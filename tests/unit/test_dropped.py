@@ -146,8 +146,15 @@ def test_what_is_to_settle_is_cut_into_tasks_that_have_each_host_once(
 
     claim = Claim(Phase.SETTLE, GROUP, Action.CREATE, names)
     monkeypatch.setattr(messages, "_publish", publish)
-    store: Any = SimpleNamespace(claim=lambda *_, **__: claim)
+    asked: list[object] = []
+
+    def claims(*how: object, resume: bool) -> Claim:
+        asked.append((*how, resume))
+        return claim
+
+    store: Any = SimpleNamespace(claim=claims)
     assert messages.publish_next(app, store, OPERATION) is claim
+    assert asked == [(OPERATION, False)], "what has waited for long is the sweep's"
     assert {task for task, _ in sent} == {TaskName.SETTLE}
     assert all(call[:2] == (OPERATION, GROUP) and len(call) <= 2 + most for _, call in sent)
     assert tuple(name for _, call in sent for name in call[2:]) == names

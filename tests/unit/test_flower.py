@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 import redis
+from celery import Celery
 from flower import app, events  # type: ignore[import-untyped]
 from flower.views import monitor  # type: ignore[import-untyped]
 from tornado.options import options
@@ -184,6 +185,20 @@ def test_after_an_outage_it_listens_again_soon_however_long_that_was(
         events.Events.run(SimpleNamespace(capp=SimpleNamespace(connection=away)))
     assert set(waits) == {flower.AGAIN}
     assert caplog.messages[-1] == "Nothing is heard of workers (connection refused); trying again in 5 s"
+
+
+def test_workers_that_are_there_are_asked_to_show_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def drain_events(*_: object, **__: object) -> None:
+        raise Stopped
+
+    capp = Celery(broker="memory://", set_as_current=False)
+    monkeypatch.setattr(capp.control, "broadcast", lambda what, **_: asked.append(what))
+    monkeypatch.setattr("kombu.Connection.drain_events", drain_events)
+    with pytest.raises(Stopped):
+        flower.listen(SimpleNamespace(capp=capp, on_event=print))
+    assert asked == ["heartbeat"]
 
 
 def test_workers_are_told_of_its_clock_while_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,9 +46,8 @@ def test_an_error_of_requests_is_not_applied(error: Exception, text: str) -> Non
     [
         (9, "its certificate is not valid yet"),
         (10, "its certificate has expired"),
-        (18, "its certificate is of an authority that is not trusted"),
-        (20, "its certificate is of an authority that is not trusted"),
-        (62, "its certificate is for another name"),
+        *((code, "its certificate is of an authority that is not trusted") for code in (18, 19, 20, 21)),
+        *((code, "its certificate is for another name") for code in (62, 64)),
     ],
 )
 def test_a_certificate_that_is_not_accepted_says_why(code: int, why: str) -> None:

@@ -239,3 +239,28 @@ def test_no_connection_looks_up_what_version_redis_py_is(monkeypatch: pytest.Mon
     for kind in (primary.Primary, primary.TlsPrimary, AsyncPrimary, AsyncTlsPrimary):
         assert kind().driver_info is primary.DRIVER
     assert primary.DRIVER.lib_version == redis.__version__
+
+
+def test_what_is_idle_for_long_is_closed_and_what_is_left_looked_at_once_it_may_be(
+    server: Server, asked: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.play = playing(b"+fine\r\n")
+    pool: Any = asked.connection_pool
+    now, waits = 1000.0, list[float]()
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    monkeypatch.setattr(pool, "_close_later", waits.append)
+    taken = [pool.get_connection() for _ in range(3)]
+    for each in taken:
+        pool.release(each)
+        now += 4
+    pool._close_idle()
+    assert pool._available_connections == taken[1:]
+    assert pool._created_connections == 2
+    assert waits[-1] == primary.IDLE - 8
+    now += primary.IDLE - 8.05
+    pool._close_idle()
+    assert waits[-1] == 0.1, "not at once again, for what a clock rounds away"
+    now += primary.IDLE
+    pool._close_idle()
+    assert (pool._available_connections, pool._created_connections) == ([], 0)
+    assert asked.get("a") == "fine"

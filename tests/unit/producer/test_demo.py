@@ -150,3 +150,8 @@ def test_a_demo_whose_words_went_nowhere_says_so(
     assert screen.standing(replace(OPERATION, state=State.ROLLED_BACK, settling=True)) == (
         "rolled back; locked until its lost writes settle"
     )
+
+
+def test_a_host_that_is_being_written_to_is_told_from_one_that_was_not() -> None:
+    begun = Step(HostName("node1"), attempts=(attempt("a1"),))
+    assert [screen.outcome(OPERATION, step).plain for step in (begun, Step(HostName("node2")))] == ["…", "–"]

@@ -9,8 +9,10 @@ import pytest
 
 from lockstep.producer.doctor import Level, facts
 from lockstep.producer.doctor.checks import (
+    MOST_DAMAGED,
     About,
     WorkFacts,
+    on_damage,
     on_hosts,
     on_inventories,
     on_seals,
@@ -22,6 +24,7 @@ from lockstep.producer.doctor.checks import (
 )
 from lockstep.worker.connection import SKEW
 from lockstep.worker.operation.model import HostName, Millis
+from lockstep.worker.record.damage import Damage
 from lockstep.worker.record.reports import HeldInventory, Stall
 from lockstep.worker.settings import Settings
 
@@ -287,3 +290,10 @@ def test_a_lease_that_no_worker_can_have_taken_is_a_failure(left: int, held: str
     assert "DEL lockstep:lease:sweep" in str(found.remedy)
     (fine,) = (each for each in on_work(replace(WORK, leased=1000), Settings()) if each.subject == "beat")
     assert fine.level is Level.OK
+
+
+def test_twenty_damaged_ones_are_named_and_the_others_counted_with_the_remedy_of_the_last() -> None:
+    damaged = [Damage("end", f"lockstep:ends:{n}", "node1", "it is no JSON") for n in range(MOST_DAMAGED + 2)]
+    *named, last, rest = on_damage(damaged)
+    assert [each.text for each in (*named, last)] == [each.text for each in damaged[:MOST_DAMAGED]]
+    assert (rest.level, rest.text, rest.remedy) == (Level.FAILURE, "2 more cannot be read", last.remedy)

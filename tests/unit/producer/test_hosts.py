@@ -11,7 +11,7 @@ import pytest
 
 from lockstep.producer.operators import drift
 from lockstep.producer.operators.drift import Comparison
-from lockstep.producer.operators.hosts import AT_ONCE, ask, together
+from lockstep.producer.operators.hosts import AT_ONCE, as_they_come, ask, together
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
@@ -111,3 +111,19 @@ def test_once_one_fails_no_more_are_asked_and_nobody_is_waited_for() -> None:
     over.set()
     eventually(lambda: len(ended) == len(asked) - 1, "those under way have ended")
     assert len(asked) <= AT_ONCE + 1, "one may have been begun just before"
+
+
+def test_who_closes_waits_for_what_is_under_way() -> None:
+    stopped, gone_on = threading.Event(), threading.Event()
+    under_way: list[bool] = []
+
+    def end(number: int) -> None:
+        if number:
+            stopped.wait(PATIENCE)
+            under_way.append(gone_on.wait(0.2))
+
+    coming = as_they_come(end, range(2), stopped=stopped, grace=PATIENCE)
+    assert next(coming) == (0, None)
+    coming.close()
+    gone_on.set()
+    assert under_way == [False]

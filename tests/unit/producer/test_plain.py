@@ -5,12 +5,16 @@ from __future__ import annotations
 import io
 import os
 import pty
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.live import Live
 from rich.padding import Padding
 
-from lockstep.producer.stack.command import PlainConsole, trimmed
+from lockstep.producer.stack.command import PlainConsole, show, trimmed
+from lockstep.producer.stack.processes import FLOWER_PORT
 from tests.waiting import read_until
 
 
@@ -65,3 +69,19 @@ def test_a_console_is_collected_in_silence_when_its_stream_is_closed(monkeypatch
     gone.close()
     monkeypatch.setattr("sys.stdout", gone)
     PlainConsole()
+
+
+@pytest.mark.parametrize(("port", "warned"), [(None, False), (FLOWER_PORT, False), (FLOWER_PORT + 1, True)])
+def test_who_runs_a_stack_is_told_that_flower_has_another_port(
+    port: int | None, warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stack: Any = SimpleNamespace(
+        redis_url="redis://127.0.0.1:1/0",
+        nodes={"node1": "http://127.0.0.1:2"},
+        admin_url="http://127.0.0.1:3",
+        flower_url=port and f"http://127.0.0.1:{port}",
+        directory=Path("logs"),
+    )
+    show(stack, ())
+    said = capsys.readouterr()
+    assert (f"Port {FLOWER_PORT} is taken, so Flower has another one." in said.out + said.err) is warned

@@ -83,3 +83,9 @@ def test_the_page_tells_what_came_of_each_host() -> None:
 def test_an_operation_under_way_is_drawn_until_now() -> None:
     text = Elements(page(OPERATION, (), Millis(START + 90_000))).text
     assert "1 min 30 s so far" in text
+
+
+def test_the_page_says_of_what_is_rolled_back_whether_it_settles() -> None:
+    for settling, state in ((True, "rolled back, settling"), (False, "rolled back")):
+        operation = replace(ROLLED_BACK, settling=settling)
+        assert f">{state}</" in page(operation, STEPS, Millis(START))
