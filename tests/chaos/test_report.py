@@ -80,3 +80,15 @@ def test_a_nemesis_that_found_nothing_to_harm_tries_again() -> None:
     schedule.start()
     eventually(lambda: schedule.over, "it had its turns")
     assert {event.detail for event in schedule.events} == {some(3, "connections")}
+
+
+def test_clients_go_on_for_a_nemesis_that_found_nothing_to_harm() -> None:
+    accepted = 2
+    nemeses = {"late landings": lambda: some(accepted - 2, "calls")}
+    schedule = Schedule({"hosts": nemeses}, 1, 2, 1, lambda: accepted)
+    schedule.start()
+    eventually(schedule.clients_may_go_on, "it is given something to harm")
+    accepted = 3
+    eventually(lambda: schedule.over, "it had its turns")
+    assert not schedule.clients_may_go_on()
+    assert {event.detail for event in schedule.events} == {some(1, "calls")}
