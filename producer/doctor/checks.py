@@ -148,12 +148,12 @@ def on_inventories(
         (name, fault), *others = faults.items()
         more = f", and {len(others)} more" if others else ""
         text += f"; what the file of {name} says now is not taken{more}: {fault}"
-    if not faults and len({each.digest for each in (*held.values(), *([here] if here else []))}) == 1:
+        remedy = "mend the file: until then what was read before goes on to be used there"
+        return [Finding("inventory", Level.WARNING, text, remedy)]
+    if len({each.digest for each in (*held.values(), *([here] if here else []))}) == 1:
         return [Finding("inventory", Level.OK, text)]
-    remedy = (
-        "wait until all have read the same file (a second after it changed, a ConfigMap within two minutes); "
-        "docs/operations.md#add-change-or-remove-a-node"
-    )
+    remedy = "wait until all have read the same file, a ConfigMap within two minutes; "
+    remedy += "docs/operations.md#add-change-or-remove-a-node"
     return [Finding("inventory", Level.WARNING, text, remedy)]
 
 

@@ -94,6 +94,16 @@ TABLE: list[tuple[Exception, str, str]] = [
         "does not permit this user",
         "LOCKSTEP_KEY_PREFIX",
     ),
+    *(
+        (
+            exceptions.NoPermissionError(
+                f"this user has no permissions to access one of the {what} used as arguments"
+            ),
+            "does not permit this user",
+            "LOCKSTEP_KEY_PREFIX",
+        )
+        for what in ("keys", "channels")  # Redis 6.2 and 7.0
+    ),
     (
         redis.ResponseError(
             f"The user executing the script can't run this command or subcommand{IN_A_SCRIPT}"

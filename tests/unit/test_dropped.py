@@ -12,7 +12,11 @@ from celery import signals
 from celery.exceptions import InvalidTaskError
 from celery.worker import consumer
 from celery.worker.state import active_requests
-from kombu.exceptions import LimitExceeded, OperationalError
+from kombu.exceptions import (  # type: ignore[attr-defined]
+    BatchPublishError,
+    LimitExceeded,
+    OperationalError,
+)
 from kombu.transport import virtual
 
 from lockstep.worker.celery import Lockstep, TaskName, make_app, messages
@@ -160,10 +164,15 @@ def test_what_is_to_settle_is_cut_into_tasks_that_have_each_host_once(
     assert tuple(name for _, call in sent for name in call[2:]) == names
 
 
+CUT_IN_HALF = BatchPublishError("delivery is uncertain")
+CUT_IN_HALF.__cause__ = ConnectionError("cut off")
+
+
 @pytest.mark.parametrize(
     ("raised", "words"),
     [
         (LimitExceeded(), "the broker is out of reach: all connections"),
+        (CUT_IN_HALF, "the broker is out of reach: cut off"),
         (ConnectionError("refused"), "the broker is out of reach: refused"),
         (AttributeError("'NoneType' has no client"), "the broker went away while"),
     ],

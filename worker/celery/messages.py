@@ -102,7 +102,7 @@ def _broker_errors(app: Celery) -> Iterator[None]:
     except LimitExceeded as error:
         raise AllInUse("the broker is out of reach: all connections to it are in use") from error
     except (BatchPublishError, *app.backend.connection_errors) as error:  # type: ignore[attr-defined]
-        raise OperationalError(f"the broker is out of reach: {error}") from error
+        raise OperationalError(f"the broker is out of reach: {error.__cause__ or error}") from error
     except AttributeError as error:
         # kombu 5.7: publishing again on a channel that was closed under it finds no connection there.
         raise OperationalError("the broker went away while messages were sent") from error

@@ -65,7 +65,7 @@ CAUSES = (
         "docs/redis-users.acl has what each role needs: compare it with `ACL LIST` on the server",
     ),
     Cause(
-        r"No permissions to access a (key|channel)|The user executing the script can't",
+        r"[Nn]o permissions to access (a|one of the) (key|channel)|The user executing the script can't",
         "Redis does not permit this user what Lockstep needs",
         "docs/redis-users.acl has what each role needs; its keys begin with LOCKSTEP_KEY_PREFIX",
     ),

@@ -92,10 +92,12 @@ def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift
             answer(printable(f"{look.group} on {', '.join(hosts)}, left otherwise by operation {by}:"))
             for line in lines:
                 answer(printable(f"    {line}"))
-    if not drifted and (measured or not looked):
+    if not drifted and not apart and measured:
         what = "thing" if any("/" in look.group for look in looked) else "group"
         where = ", on the hosts that answered" if any(look.silent for look in looked) else ""
         answer(f"no drift in {counted(measured, what)}{where}: all is as the last operations left it")
+    elif not looked:
+        answer("no group is known here: nothing was compared")
     elif not drifted and not any(look.unmeasured for look in looked):
         answer("nothing could be compared")
     if apart:

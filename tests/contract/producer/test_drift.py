@@ -17,12 +17,17 @@ from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Decision, GroupId, OperationId
 from lockstep.worker.settings import Settings
 from tests.contract.producer.conftest import Run
-from tests.contract.producer.hand import NODE1, NODE2, Hand
+from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand
 from tests.contract.producer.nodes import ERROR, GONE, HERE, Node
 from tests.waiting import eventually
 
 Nodes = dict[str, Node]
 SOON = 10.0
+
+
+def test_where_no_group_is_known_nothing_was_compared(lockstep: Run) -> None:
+    ran = lockstep("drift")
+    assert (ran.code, ran.out) == (0, "no group is known here: nothing was compared\n")
 
 
 def test_no_drift_is_told_in_one_line(lockstep: Run, created: Operation) -> None:
@@ -52,6 +57,20 @@ def test_a_group_that_is_nowhere_is_no_new_hosts_business(
     hand.decide(deleted, Decision.COMMIT)
     ran = lockstep("drift")
     assert (ran.code, ran.err) == (0, "")
+
+
+def test_where_a_host_was_abandoned_and_hosts_differ_no_drift_is_not_said(
+    lockstep: Run, nodes: Nodes, cluster: ClusterClient, hand: Hand
+) -> None:
+    operation = cluster.create_group("team-a")
+    for host in (NODE1, NODE3):
+        hand.apply(operation, host)
+    hand.roll_back(operation)
+    hand.restore(operation, NODE1)
+    hand.store.abandon(operation.id, NODE3, "scrapped")
+    nodes[NODE1].answers, nodes[NODE2].answers, nodes[NODE3].answers = [GONE], [GONE], [HERE]
+    ran = lockstep("drift", "team-a")
+    assert (ran.code, ran.out.split()[:3]) == (1, ["GROUP", "HOST", "IS"])
 
 
 @pytest.mark.parametrize("text", ["tema-a", "group/tema-a"])

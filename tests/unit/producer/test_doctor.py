@@ -234,6 +234,7 @@ def test_a_file_that_is_not_taken_is_a_warning() -> None:
     (found,) = on_inventories(MANY, {"a@x": broken}, NOW)
     assert found.level is Level.WARNING
     assert 'of a@x says now is not taken: host name "node1" stands twice' in found.text
+    assert "mend the file" in str(found.remedy)
 
 
 def test_where_no_worker_tells_nothing_is_compared() -> None:
