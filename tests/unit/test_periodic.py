@@ -153,6 +153,20 @@ def test_a_look_that_brought_no_answer_at_all_is_counted_and_told(
     assert periods.store.failing() == {}, "until the next patrol"
 
 
+def test_a_look_that_fails_as_nobody_expected_is_counted_and_kept(
+    periods: Periods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[Any] = []
+    monkeypatch.setattr(tasks, "patrol_step", raising(KeyError("node1")))
+    monkeypatch.setattr(metrics, "count", lambda *what: done.append(what))
+    context = SimpleNamespace(store=periods.store, settings=periods.app.settings, context=None)
+    monkeypatch.setattr(periods.app, "build_runtime", lambda _: context)
+    with pytest.raises(KeyError):
+        periods.app.tasks[TaskName.PATROL_GROUP]("g")
+    assert done == [("not_done", "patrol")]
+    assert periods.store.failing() == {"patrol": "the look at group g failed with KeyError"}
+
+
 def test_only_a_sweep_that_was_done_is_counted_as_one(
     periods: Periods, monkeypatch: pytest.MonkeyPatch
 ) -> None:

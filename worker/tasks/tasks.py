@@ -32,6 +32,7 @@ from lockstep.worker.steps.rollback import settle as settle_step
 from lockstep.worker.tasks.run import (
     AWAY,
     DROPPED,
+    NOT_NOW,
     OnHost,
     Slice,
     StepResults,
@@ -228,7 +229,13 @@ def patrol_group(self: Task[..., str], group: GroupId) -> str:
     """Compare one group's hosts with the record; repair what a late write explains, report the rest."""
 
     def run(runtime: Runtime) -> str:
-        came = patrol_step(runtime.context, group, beat_of(runtime.settings))
+        try:
+            came = patrol_step(runtime.context, group, beat_of(runtime.settings))
+        except (*NOT_NOW, *UNREADABLE):
+            raise
+        except Exception as error:
+            not_done(runtime, "patrol", f"the look at group {group} failed with {type(error).__name__}")
+            raise
         if came.asked and not came.answered:
             not_done(runtime, "patrol", f"none of {counted(came.asked)} answered about group {group}")
         for repair in came.repairs:
