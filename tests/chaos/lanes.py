@@ -15,7 +15,7 @@ SPREAD = 0.9
 SLACK = 15
 """Operations by which the clients may be ahead of the schedule."""
 LOOK = 0.05
-AGAIN = 30.0
+AGAIN = 120.0
 """Seconds for which a nemesis that found nothing to harm tries again: Redis may have been away just then."""
 MORE = 60
 """Operations beyond the planned that there may be, for a nemesis that finds none to harm."""
