@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -82,7 +84,7 @@ def test_threads_that_begin_at_the_same_time_share_one_runtime() -> None:
             return "built alone"
         return "built twice"
 
-    app: Any = SimpleNamespace(settings=None, build_runtime=build)
+    app = Mock(build_runtime=build)
     with ThreadPoolExecutor(2) as pool:
         built_by_each: list[Any] = list(pool.map(runtime.Runtimes().of, [app, app]))
     assert built_by_each == ["built alone"] * 2
@@ -166,12 +168,20 @@ def test_a_worker_that_is_told_to_stop_rests_no_longer_and_one_that_starts_is_no
 
 
 def test_a_forked_process_has_a_runtime_of_its_own() -> None:
-    app: Any = SimpleNamespace(settings=None, build_runtime=lambda _: object())
+    app = Mock(build_runtime=lambda _: object())
     runtimes = Runtimes()
     before = runtimes.of(app)
     assert runtimes.of(app) is before
     runtimes.start_anew()
     assert runtimes.of(app) is not before
+
+
+def test_no_application_is_given_the_runtime_of_one_that_is_gone() -> None:
+    """A new application may be where the old one was in memory, and have its id."""
+    runtimes = Runtimes()
+    gone = weakref.ref(runtimes.of(Mock(build_runtime=lambda _: Mock())))
+    gc.collect()
+    assert gone() is None
 
 
 @pytest.mark.parametrize(

@@ -161,7 +161,7 @@ def test_a_process_looks_seldom_for_garbage_and_never_among_what_lasts(
 
 
 def test_a_forked_process_builds_a_runtime_of_its_own() -> None:
-    app: Any = SimpleNamespace(settings=None, build_runtime=lambda _: object())
+    app = Mock(build_runtime=lambda _: object())
     runtimes = Runtimes()
     before = runtimes.of(app)
     assert not in_child(lambda: runtimes.of(app) is before)

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 from celery import Celery
 from celery.signals import worker_init, worker_shutting_down
@@ -248,7 +249,7 @@ class Runtimes:
     """The runtimes of this process, each built at its first use after a start or a fork."""
 
     def __init__(self) -> None:
-        self._built: dict[int, Runtime] = {}
+        self._built: WeakKeyDictionary[Celery, Runtime] = WeakKeyDictionary()
         self.start_anew()
         renew_in_children(self)
 
@@ -259,10 +260,10 @@ class Runtimes:
 
     def of(self, app: Celery) -> Runtime:
         with self._lock:  # the breaker is for all threads together
-            if id(app) not in self._built:
+            if app not in self._built:
                 build = getattr(app, "build_runtime", build_runtime)
-                self._built[id(app)] = build(cast(Lockstep, app).settings)
-            return self._built[id(app)]
+                self._built[app] = build(cast(Lockstep, app).settings)
+            return self._built[app]
 
 
 runtime_of = Runtimes().of

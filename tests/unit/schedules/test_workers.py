@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from celery.bootsteps import RUN  # type: ignore[attr-defined]
@@ -199,7 +200,7 @@ def test_all_threads_of_a_process_have_one_runtime() -> None:
             schedule.point()
             return object()
 
-        app: Any = SimpleNamespace(build_runtime=build, settings=None)
+        app = Mock(build_runtime=build)
         runtimes = runtime.Runtimes()
         found: list[object] = []
         for _ in range(2):
