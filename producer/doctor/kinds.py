@@ -7,8 +7,8 @@ from collections.abc import Generator, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from lockstep.producer import looks
 from lockstep.producer.doctor import Finding, Level
-from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.kinds.kind import Kind, Verb
 from lockstep.worker.operation.answer import HttpRequest

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from lockstep.producer import looks
 from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.operators.hosts import look_at_group
-from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.operation.answer import HttpRequest, LookAnswer, NoReply, Trouble
 from lockstep.worker.operation.content import Effect, WriteAnswer

@@ -102,7 +102,8 @@ def look_at_group(host: Host, group: GroupId, settings: Settings) -> tuple[LookA
 def _asked(
     host: Host, settings: Settings, call: Callable[[HostApi], T], final: Callable[[T], bool]
 ) -> tuple[T, int]:
-    from lockstep.worker.hosts import looks, wrappers  # what speaks HTTP is slow to import
+    from lockstep.producer import looks  # what speaks HTTP is slow to import
+    from lockstep.worker.hosts import wrappers
     from lockstep.worker.hosts.client import HostClient
 
     client: HostApi = HostClient(host, settings, looks.exchange)

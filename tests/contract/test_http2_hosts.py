@@ -8,7 +8,8 @@ import threading
 
 import pytest
 
-from lockstep.worker.hosts import curl, looks
+from lockstep.producer import looks
+from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import Carry, HostClient
 from lockstep.worker.operation.answer import LookVerdict
 from lockstep.worker.operation.content import Effect

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from lockstep.worker.hosts import curl, looks
+from lockstep.producer import looks
+from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.operation.answer import LookVerdict
 from lockstep.worker.operation.content import Effect

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from lockstep.worker.hosts import curl, looks
+from lockstep.producer import looks
+from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import Carry, HostClient
 from lockstep.worker.operation.answer import LookVerdict
 from lockstep.worker.operation.content import Effect

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.hosts import curl, looks
+from lockstep.producer import looks
+from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import Carry
 from tests.unit import client
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from lockstep.producer import looks
 from lockstep.producer.stack.ports import free_port
-from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import Call, Carry
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.host import Host

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 import tests.unit.client
-from lockstep.worker.hosts import curl, looks
+from lockstep.producer import looks
+from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import Detail
 from lockstep.worker.inventory import LiveInventory
 from lockstep.worker.operation.answer import Trouble

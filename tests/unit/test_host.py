@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import responses
 
-from lockstep.worker.hosts import looks
+from lockstep.producer import looks
 from lockstep.worker.hosts.client import Carry
 from lockstep.worker.operation.answer import LookVerdict, StopOrdered
 from lockstep.worker.operation.content import Effect

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from lockstep.worker.hosts import curl, looks
+from lockstep.producer import looks
+from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import Detail, SystemClock
 from lockstep.worker.operation.answer import HttpRequest, LookVerdict, NoReply, Reply, Trouble
 from lockstep.worker.operation.content import Effect

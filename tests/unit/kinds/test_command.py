@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lockstep.producer import looks
 from lockstep.producer.cli import main
-from lockstep.worker.hosts import looks
 from lockstep.worker.kinds import SHIPPED
 from tests.unit.kinds.test_walk import FILE, Api
 

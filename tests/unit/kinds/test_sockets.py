@@ -11,7 +11,8 @@ from urllib.parse import parse_qs, quote
 
 import pytest
 
-from lockstep.worker.hosts import curl, looks
+from lockstep.producer import looks
+from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import Carry, HostClient
 from lockstep.worker.kinds.kind import Verb
 from lockstep.worker.operation.content import Effect, Sight

@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from lockstep.producer import looks
 from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.doctor.kinds import Walk
-from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import Call
 from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble

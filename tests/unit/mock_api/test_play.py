@@ -10,9 +10,9 @@ import pytest
 
 from lockstep.mock_api.faults import InputError
 from lockstep.mock_api.play import PlayedCall, Things
+from lockstep.producer import looks
 from lockstep.producer.doctor import Level
 from lockstep.producer.doctor.kinds import Walk
-from lockstep.worker.hosts import looks
 from lockstep.worker.hosts.client import Call
 from lockstep.worker.kinds import Kinds, kinds_of
 from lockstep.worker.kinds.kind import Kind

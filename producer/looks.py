@@ -1,4 +1,4 @@
-"""Calls over requests: looks that people ask for, a session for each. Steps call over `curl`."""
+"""Calls over requests: those that people ask for, and no worker makes; a session for each."""
 
 from __future__ import annotations
 
