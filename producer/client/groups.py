@@ -32,7 +32,8 @@ from lockstep.worker.operation.thing import ThingRequest
 from lockstep.worker.operation.transitions import Accepted, Request
 from lockstep.worker.operation.waves import AT_ONCE, Pace, Rollout
 from lockstep.worker.process.secrets import Secret, know
-from lockstep.worker.record.link import Link, gone, unknown
+from lockstep.worker.record.damage import gone, unknown
+from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
 
 if TYPE_CHECKING:

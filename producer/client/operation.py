@@ -21,8 +21,9 @@ from lockstep.worker.operation.model import Hold, HostName, Status, Step
 from lockstep.worker.operation.names import named, parse_note, parse_timeout, show
 from lockstep.worker.operation.story import Result, answered, not_held, result_of
 from lockstep.worker.operation.transitions import HoldAnswer, Refusal, Request
+from lockstep.worker.record.damage import unknown
 from lockstep.worker.record.events import Changes, Snapshot, follow, follow_async
-from lockstep.worker.record.link import Link, unknown
+from lockstep.worker.record.link import Link
 
 OnChange = Callable[[Status | None], None]
 """Called with every change while waiting, and with None when Redis stops answering."""

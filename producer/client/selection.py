@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
-from typing import cast
-from urllib.parse import urlsplit
 
-from lockstep.worker.connection import client
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.operation.errors import InvalidInput, LockstepError, RecordDamaged
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import GroupId, HostName, Loss, OperationId, Status
 from lockstep.worker.operation.names import named, parse_group_id, parse_operation_id, show
-from lockstep.worker.record.causes import store_errors
-from lockstep.worker.record.damage import REMEDIES
-from lockstep.worker.record.link import Link, gone, unknown
-from lockstep.worker.settings import Settings
+from lockstep.worker.record.damage import REMEDIES, gone, unknown
+from lockstep.worker.record.link import Link
 
 MOST_SHOWN = 10
 
@@ -157,28 +150,9 @@ def looks_like(link: Link, key: OperationId, inventory: Callable[[], Inventory])
     if alike := get_close_matches(key.lower(), ids, n=3, cutoff=LIKE):
         return f"it looks like {' or '.join(ids[each] for each in alike)}, mistyped"
     with suppress(LockstepError):
-        for database, prefix, found in homes(link.settings, key):
+        if (home := link.elsewhere(key, LOOK_AROUND)) is not None:
+            database, prefix, found = home
             where = f'database {database} under the key prefix "{prefix}"'
             is_ = "it is" if found == key else f"{found} is"
             return f"{is_} in {where}: see the end of LOCKSTEP_REDIS_URL, and LOCKSTEP_KEY_PREFIX"
     return ""
-
-
-def homes(settings: Settings, beginning: str) -> Iterator[tuple[int, str, str]]:
-    """Yield database, key prefix and id of operations whose id begins so, for `LOOK_AROUND` seconds.
-
-    They are told by the names of their keys alone, for no more may be allowed there.
-    """
-    ends = time.monotonic() + LOOK_AROUND
-    name = re.compile(rf"(.*)op:({re.escape(beginning)}[^:]*)", re.DOTALL)
-    with store_errors(), client(settings) as here:
-        spaces = cast(dict[str, object], here.info("keyspace"))
-        for number in sorted(int(each.removeprefix("db")) for each in spaces if each.startswith("db")):
-            url = urlsplit(settings.redis_url.reveal())._replace(path=f"/{number}").geturl()
-            with client(settings.at(url)) as there:
-                cursor = None
-                while cursor != 0 and time.monotonic() < ends:
-                    cursor, keys = there.scan(cursor or 0, f"*op:{beginning}*", 1000, "hash")
-                    for key in keys:
-                        if found := name.fullmatch(key):
-                            yield number, found[1], found[2]

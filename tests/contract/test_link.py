@@ -21,8 +21,9 @@ from lockstep.worker.operation.errors import (
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import GroupId, OperationId
 from lockstep.worker.record.codec import check_format
+from lockstep.worker.record.damage import unknown
 from lockstep.worker.record.events import Events, Snapshot, follow, follow_async
-from lockstep.worker.record.link import Link, unknown
+from lockstep.worker.record.link import Link
 from lockstep.worker.record.queries import StoreErrors
 from lockstep.worker.record.scripts import Replicas
 from tests.contract.bench import RedisBench

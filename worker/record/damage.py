@@ -1,4 +1,4 @@
-"""What of the record is damaged: named with its remedy, to a caller who gathers it or in the log.
+"""What of the record is damaged or gone: named with its remedy, to a caller who gathers it or in the log.
 
 It needs no Redis, for the command gathers what is damaged from its start.
 """
@@ -12,6 +12,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
 from shlex import quote
+
+from lockstep.worker.operation.errors import RecordGone, UnknownOperation
+from lockstep.worker.operation.model import GroupId, Loss, OperationId
 
 log = logging.getLogger(__name__)
 REMEDIES = {
@@ -69,3 +72,34 @@ def note(damage: Damage) -> None:
 @lru_cache(maxsize=1000)
 def _log(damage: Damage) -> None:
     log.warning("%s -> %s", damage.text, damage.remedy)
+
+
+def unknown(operation: OperationId, looks_like: str = "") -> UnknownOperation:
+    """Return the error for an id that no record has."""
+    why = looks_like or "no operation has it, its record was dropped with age, or Redis has lost its data"
+    error = UnknownOperation(f'operation id "{operation}" is unknown: {why}')
+    if not looks_like:
+        error.page = RecordGone.page
+    return error
+
+
+def dropped(operation: OperationId, group: GroupId) -> RecordGone:
+    """Return the error for an operation that ended, and whose record was dropped before it was asked for."""
+    error = RecordGone(
+        f'operation "{operation}" has ended, and its record was dropped before its end was read: raise '
+        "LOCKSTEP_RETENTION_COUNT or LOCKSTEP_RETENTION_DAYS; see what hosts hold with "
+        f"`lockstep drift {group}`"
+    )
+    error.page = ""  # nothing is lost
+    return error
+
+
+def gone(lost: Loss) -> RecordGone:
+    """Return the error for an operation that was accepted, and whose record is gone."""
+    what = f'{lost.action} "{lost.group}"' if lost.action else f'on group "{lost.group}"'
+    return RecordGone(
+        f'the record of operation "{lost.id}" ({what}) vanished from Redis after it was accepted: hosts may '
+        "have been changed, and nothing carries it on; see what they hold with "
+        f"`lockstep drift {lost.id}`, then bring them to one state with `lockstep apply FILE`, "
+        f"or with `lockstep create {lost.group}` or `delete`"
+    )

@@ -17,7 +17,8 @@ from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId, Status, Step
 from lockstep.worker.process.forks import leave_to_parent
 from lockstep.worker.record.causes import NO_REDIS
-from lockstep.worker.record.link import Link, unknown
+from lockstep.worker.record.damage import unknown
+from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
 
 COALESCE = 0.05

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
+from urllib.parse import urlsplit
 
 import redis
 
 from lockstep.worker.connection import GIVE_UP, client, impatient_client
 from lockstep.worker.connection.primary import MOST
-from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavailable, UnknownOperation
+from lockstep.worker.operation.errors import RecordGone, StoreFull, StoreUnavailable
 from lockstep.worker.operation.model import Action, GroupId, Loss, Millis, OperationId, Status
 from lockstep.worker.process.forks import leave_to_parent, renew_in_children
 from lockstep.worker.record.codec import operation_from
+from lockstep.worker.record.damage import dropped, gone
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.queries import UNREADABLE, StoreErrors, WriteLimits
 from lockstep.worker.record.redis import RedisStore
@@ -145,6 +148,24 @@ class Link(StoreErrors):
         """Return the ids of the newest operations."""
         return cast(list[str], self._client.zrevrange(self.keys.operations, 0, number - 1))
 
+    def elsewhere(self, beginning: str, within: float) -> tuple[int, str, str] | None:
+        """Find an operation whose id begins so in any database, and under any prefix, within some seconds.
+
+        Returns the database, the prefix and the id, by the names of keys: no more may be allowed there.
+        """
+        ends, every = time.monotonic() + within, Keys("*").operation(OperationId(f"{beginning}*"))
+        for space in cast(dict[str, object], self._client.info("keyspace")):
+            number = int(space.removeprefix("db"))
+            url = urlsplit(self.settings.redis_url.reveal())._replace(path=f"/{number}").geturl()
+            with client(self.settings.at(url)) as there:
+                cursor = None
+                while cursor != 0 and time.monotonic() < ends:
+                    cursor, keys = there.scan(cursor or 0, every, 1000, "hash")
+                    for prefix, _, found in (key.rpartition("op:") for key in keys):
+                        if found.startswith(beginning) and ":" not in found:
+                            return number, prefix, found
+        return None
+
     def gone(self, operation: OperationId, group: GroupId, action: Action) -> RecordGone:
         """Keep note, where Redis allows it, that a record is gone; return the error that says so."""
         try:
@@ -159,9 +180,8 @@ class Link(StoreErrors):
         return tuple(lost for lost in found if self._last_end(lost.group) < lost.at)
 
     def _last_end(self, group: GroupId) -> Millis:
-        if "/" in group:
-            return max((left.at for left in self.store.contents_left(group).values()), default=Millis(0))
-        return max((end.at for end in self.store.ends(group).values()), default=Millis(0))
+        ends = self.store.contents_left(group) if "/" in group else self.store.ends(group)
+        return max((end.at for end in ends.values()), default=Millis(0))
 
     def unended(self) -> tuple[Status, ...]:
         """Read every operation that still holds its group's lock, the one that is due first first."""
@@ -203,10 +223,8 @@ class Link(StoreErrors):
         store = self.store
         store.drifts()
         store.lost()
-        self.pauses.all()
-        self.silences.all()
-        self.clocks.all()
-        self.stalls.all()
+        for each in (self.pauses, self.silences, self.clocks, self.stalls):
+            each.all()
         for group in groups:
             store.ends(group)
             store.suspicions(group)
@@ -267,34 +285,3 @@ class Link(StoreErrors):
             readers, self._readers = self._readers, None
         if readers is not None:
             readers.shutdown(wait=False)
-
-
-def unknown(operation: OperationId, looks_like: str = "") -> UnknownOperation:
-    """Return the error for an id that no record has."""
-    why = looks_like or "no operation has it, its record was dropped with age, or Redis has lost its data"
-    error = UnknownOperation(f'operation id "{operation}" is unknown: {why}')
-    if not looks_like:
-        error.page = RecordGone.page
-    return error
-
-
-def dropped(operation: OperationId, group: GroupId) -> RecordGone:
-    """Return the error for an operation that ended, and whose record was dropped before it was asked for."""
-    error = RecordGone(
-        f'operation "{operation}" has ended, and its record was dropped before its end was read: raise '
-        "LOCKSTEP_RETENTION_COUNT or LOCKSTEP_RETENTION_DAYS; see what hosts hold with "
-        f"`lockstep drift {group}`"
-    )
-    error.page = ""  # nothing is lost
-    return error
-
-
-def gone(lost: Loss) -> RecordGone:
-    """Return the error for an operation that was accepted, and whose record is gone."""
-    what = f'{lost.action} "{lost.group}"' if lost.action else f'on group "{lost.group}"'
-    return RecordGone(
-        f'the record of operation "{lost.id}" ({what}) vanished from Redis after it was accepted: hosts may '
-        "have been changed, and nothing carries it on; see what they hold with "
-        f"`lockstep drift {lost.id}`, then bring them to one state with `lockstep apply FILE`, "
-        f"or with `lockstep create {lost.group}` or `delete`"
-    )
