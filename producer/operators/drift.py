@@ -270,4 +270,4 @@ def without_kind(store: RedisStore, thing: GroupId, why: InvalidInput) -> GroupD
     orders = (store.order(left.operation) for left in store.contents_left(thing).values())
     kept = next((order.content.title for order in orders if order and order.content), None)
     remedy = f"; put its file back: `lockstep kinds show {kept}` prints what is kept of it" if kept else ""
-    return GroupDrift(thing, untold=f"{str(why).partition(';')[0]}{remedy}")
+    return GroupDrift(thing, untold=f"{why.what}{remedy}")

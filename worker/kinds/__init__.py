@@ -54,7 +54,7 @@ class Kinds:
         if _DIGEST.fullmatch(name):
             return self._older("*", name)
         known = "; ".join([f"known: {', '.join(self.names())}", *self.lacking()])
-        raise InvalidInput(f"kind {show(name)} is not known; {known}{remedy}")
+        raise InvalidInput(f"kind {show(name)} is not known", f"{known}{remedy}")
 
     def parse(self, text: str) -> tuple[Kind, Id]:
         """Return the kind and the id of `KIND/a/b`; without a slash it is the id of a group."""

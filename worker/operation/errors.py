@@ -11,6 +11,11 @@ class LockstepError(Exception):
     page = ""
     """The part of the runbook that says what to do, where there is one."""
 
+    def __init__(self, what: str, remedy: str = "") -> None:
+        """`what` is wrong; `remedy` says what mends it, where that is told apart."""
+        super().__init__(f"{what}; {remedy}" if remedy else what)
+        self.what, self.remedy = what, remedy
+
 
 class InvalidInput(LockstepError, ValueError):
     """A value breaks a rule; the text names the value, the rule and the remedy. Nothing was written."""
@@ -50,12 +55,6 @@ class StoreUnavailable(LockstepError):
     """Redis could not be reached, did not answer in time, or refuses to serve."""
 
     page = "docs/operations.md#redis-cannot-be-reached"
-
-    def __init__(self, what: str, remedy: str = "") -> None:
-        """`what` is wrong; `remedy` says what mends it, where that is known."""
-        super().__init__(f"{what}; {remedy}" if remedy else what)
-        self.what = what
-        self.remedy = remedy
 
 
 class StoreFull(LockstepError):
