@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from lockstep.producer import looks
 from lockstep.producer.doctor import Finding, Level
-from lockstep.worker.hosts.client import HostClient
+from lockstep.producer.operators.hosts import reached
+from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.kinds.kind import Kind, Verb
 from lockstep.worker.operation.answer import HttpRequest
 from lockstep.worker.operation.content import Content, Effect, Id, Sight, WriteAnswer
@@ -56,7 +57,7 @@ class Walk:
         self.wishes = [_wish(kind, each) for each in _contents(kind)]
         self.left = False
         """The thing is there, or may be, after all."""
-        self._client = HostClient(host, settings, looks.exchange)
+        self._client = reached(host, settings)
 
     def run(self) -> Generator[Finding]:
         """Yield what is found, as it is found; the thing is deleted however this ends.
@@ -99,7 +100,7 @@ class Walk:
         if not slash or self.kind.look.witness(self.thing) is not None:
             return
         wrong = HttpRequest(asked.method, f"{head}/lockstep-nowhere/{last}", asked.headers, asked.body)
-        shown = self.kind.shown(self.thing, self._client.ask(wrong))
+        shown = self.kind.shown(self.thing, HostClient(self.host, self.settings, looks.exchange).ask(wrong))
         if shown.sight is Sight.ABSENT:
             text = f"a place that is not there says {shown.text} too: it does not mean absent"
             yield Finding("look, elsewhere", Level.WARNING, text, "name a GET that must answer: look.witness")
@@ -215,7 +216,7 @@ class Walk:
         )
         hidden = self.kind.hidden(wish.secret, wish.content, shown)
         attempt = AttemptId(f"check-{secrets.token_hex(8)}")
-        ends = self._client.clock.elapsed() + self.settings.send_within
+        ends = SystemClock().elapsed() + self.settings.send_within
         return self._client.send(self.kind, verb, self.thing, asked, attempt, ends, hidden)
 
     def _look(self) -> Content:

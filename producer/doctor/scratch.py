@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 
 from lockstep.producer import looks
 from lockstep.producer.doctor import Finding, Level
-from lockstep.producer.operators.hosts import look_at_group
-from lockstep.worker.hosts.client import HostClient
+from lockstep.producer.operators.hosts import look_at_group, reached
+from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.operation.answer import HttpRequest, LookAnswer, NoReply, Trouble
 from lockstep.worker.operation.content import Effect, WriteAnswer
 from lockstep.worker.operation.host import Host
@@ -127,9 +127,9 @@ class Scratch:
         return self._write(Action.DELETE, group)
 
     def _write(self, action: Action, group: GroupId, body: str | None = None) -> WriteAnswer:
-        client = HostClient(self.host, self.settings, looks.exchange)
         attempt = AttemptId(f"probe-{secrets.token_hex(8)}")
-        return client.write(action, group, attempt, client.clock.elapsed() + self.settings.send_within, body)
+        ends = SystemClock().elapsed() + self.settings.send_within
+        return reached(self.host, self.settings).write(action, group, attempt, ends, body)
 
     def _delete(self, group: GroupId) -> bool:
         """Delete until the host shows that it is gone; False if it never does."""

@@ -99,16 +99,19 @@ def look_at_group(host: Host, group: GroupId, settings: Settings) -> tuple[LookA
     )
 
 
+def reached(host: Host, settings: Settings) -> HostApi:
+    """Return a host as commands ask it: over requests, and with the token that it has just then."""
+    from lockstep.producer.looks import exchange  # what speaks HTTP is slow to import
+    from lockstep.worker.hosts.client import HostClient
+    from lockstep.worker.hosts.wrappers import with_token
+
+    return with_token(HostClient(host, settings, exchange), host.credentials)
+
+
 def _asked(
     host: Host, settings: Settings, call: Callable[[HostApi], T], final: Callable[[T], bool]
 ) -> tuple[T, int]:
-    from lockstep.producer import looks  # what speaks HTTP is slow to import
-    from lockstep.worker.hosts import wrappers
-    from lockstep.worker.hosts.client import HostClient
-
-    client: HostApi = HostClient(host, settings, looks.exchange)
-    if host.credentials:
-        client = wrappers.TokenHost(client, host.credentials)
+    client = reached(host, settings)
     ends = time.monotonic() + settings.call_timeout
     tries = 0
     while True:

@@ -12,11 +12,14 @@ import pytest
 import requests
 import responses
 
+from lockstep.producer.doctor.scratch import Scratch
 from lockstep.worker.hosts.wrappers import TokenHost, WrappedHost
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, Sight
 from lockstep.worker.operation.content import WriteAnswer as KindSaid
-from lockstep.worker.operation.model import Action
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import Action, HostName
+from lockstep.worker.settings import Settings
 from tests.unit.client import ATTEMPT, URL, G, client, write
 from tests.unit.kinds.made import least, thing
 
@@ -111,6 +114,15 @@ def test_a_write_whose_token_was_replaced_is_left_to_an_attempt_of_its_own(
     assert said == KindSaid(Effect.NOT_APPLIED, "401 to a token that was replaced meanwhile")
     assert door.shown == ["Bearer old"], "nothing is sent twice within one attempt"
     assert post(door, host).effect is Effect.APPLIED
+
+
+def test_a_probe_takes_a_token_that_was_replaced(door: Door) -> None:
+    scratch = Scratch(Host(HostName("node1"), URL, token_file=str(door.file)), Settings())
+    door.before_looking = door.rotate
+    with responses.RequestsMock() as web:
+        web.add_callback("POST", GROUPS, door.answer)
+        assert scratch.post(G).effect is Effect.NOT_APPLIED, "it is asked again, and not found to be refused"
+        assert scratch.post(G).effect is Effect.APPLIED
 
 
 def test_looks_at_things_and_writes_of_them_take_a_token_that_was_replaced(

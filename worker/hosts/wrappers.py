@@ -87,6 +87,11 @@ class TokenHost(WrappedHost):
         return WriteAnswer(nothing, said.text + REPLACED)
 
 
+def with_token(host: HostApi, token_file: str | None) -> HostApi:
+    """Return a host that is asked with a token, or, without a file of one, as it is."""
+    return TokenHost(host, token_file) if token_file else host
+
+
 log = logging.getLogger(__name__)
 
 

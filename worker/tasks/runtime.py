@@ -20,7 +20,7 @@ from lockstep.worker.celery import Lockstep
 from lockstep.worker.connection import impatient_client
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock
-from lockstep.worker.hosts.wrappers import Breaker, BreakerHost, TokenHost, WrappedHost
+from lockstep.worker.hosts.wrappers import Breaker, BreakerHost, WrappedHost, with_token
 from lockstep.worker.inventory import LiveInventory
 from lockstep.worker.kinds import kinds_of
 from lockstep.worker.kinds.seal import SealKeys
@@ -216,8 +216,8 @@ def wrapped_host(settings: Settings, host: Host | None, breaker: Breaker | None)
     """Wrap what calls a host, the innermost wrapper first; without a breaker it is never spared."""
     if host is None:
         return None
-    api: HostApi = WatchedHost(HostClient(host, settings, curl.exchange, SystemClock(), stopping))
-    api = TokenHost(api, host.credentials) if host.credentials else api
+    watched = WatchedHost(HostClient(host, settings, curl.exchange, SystemClock(), stopping))
+    api = with_token(watched, host.credentials)
     return BreakerHost(api, host.name, breaker) if breaker else api
 
 
