@@ -20,8 +20,7 @@ step.abandoned_at = NOW
 if pending then
   redis.call('SREM', UNDO, host)
   step.undo = 'abandoned'
-  op.abandoned = true
-  redis.call('HSET', OP, 'abandoned', '1')
+  set({ abandoned = '1' })
 end
 change('ZREM', WAITS, host)
 leave(op, { host })

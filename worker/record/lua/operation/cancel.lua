@@ -4,8 +4,7 @@
 -- Atomic, because an operation is decided once.
 if not op then return { 'unknown' } end
 if op.decision then
-  local kept = redis.call('HMGET', OP, 'reason_kind', 'reason')
-  if kept[1] == 'cancelled' and kept[2] == ARGV[3] then return {} end
+  if op.reason_kind == 'cancelled' and op.reason == ARGV[3] then return {} end
   return { op.decision }
 end
 decide(op, 'roll_back', { kind = 'cancelled', detail = ARGV[3] })

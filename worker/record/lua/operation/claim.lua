@@ -17,7 +17,7 @@ local function add(host) said[#said + 1] = host end
 if not members then
   run.stirred = true -- it bakes, or is held
 elseif op.dispatched ~= label then
-  set(op, 'dispatched', label)
+  set({ dispatched = label })
   for _, host in ipairs(redis.call('SMEMBERS', members)) do add(host) end
   progressed()
 elseif ARGV[3] ~= '' then
@@ -31,8 +31,7 @@ elseif ARGV[3] ~= '' then
     for _, host in ipairs(redis.call('SMEMBERS', members)) do
       if not claimed[host] and not redis.call('ZSCORE', WAITS, host) then add(host) end
     end
-    op.progress_at, op.resumed = NOW, op.resumed + 1
-    redis.call('HSET', OP, 'progress_at', NOW, 'resumed', op.resumed)
+    set({ progress_at = NOW, resumed = op.resumed + 1 })
   end
   run.stirred = true
 end

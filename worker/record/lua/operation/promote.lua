@@ -8,12 +8,10 @@ local number = tonumber(ARGV[3])
 if not op.waves or op.hold_no == 0 then return { 'free' } end
 if number <= op.released_no then return { 'already' } end
 if number ~= op.hold_no then return { 'other' } end
-set(op, 'released_no', number)
-redis.call('HSET', OP, 'held', '', 'hold_until', '')
+set({ released_no = number, held = '', hold_until = '' })
 op.held, op.hold_until = false, nil
 if op.stage == 'waiting' and op.gate then -- what passed before the hold says nothing of now: another round
-  set(op, 'stage', 'baking')
-  set(op, 'bake_until', NOW)
+  set({ stage = 'baking', bake_until = NOW })
 end
 note_moment('released', number, ARGV[4])
 announce('released')

@@ -80,16 +80,12 @@ end
 -- Whether a host's wave is not open yet: nothing is recorded of it.
 local function not_open(op, step) return op.waves and (step.wave or 1) > op.wave end
 
-local function set(op, field, value)
-  op[field] = value
-  redis.call('HSET', OP, field, value)
-end
-
 local ahead -- the hosts of all calls, until their steps are read
 local texts, steps = {}, {} -- by host: steps as they stand in the record, as worked on
 
 -- What this run has found out that it is to do: `serve` asks for the decision, `write` and `close` do the rest.
 local run = {
+  fields = {}, -- of the operation, that are to be written
   changed = {}, -- hosts whose steps are to be written
   members = {}, -- [command][key] -> members
   events = {}, -- in order; each of one kind, with its hosts
@@ -98,6 +94,13 @@ local run = {
   settled = false, -- whether a host came to its outcome, and `move` is to be asked
   ending = false, -- whether the operation may have come to its end
 }
+
+-- Gives fields of the operation new values.
+local function set(fields)
+  for field, value in pairs(fields) do
+    operation[field], run.fields[field] = value, value
+  end
+end
 
 local function change(command, key, member)
   local keys = run.members[command] or {}
@@ -138,7 +141,14 @@ local function wait_until(host, at)
 end
 
 local function write()
+  if run.moved then set({ progress_at = NOW, resumed = 0 }) end
   local fields = {}
+  for field, value in pairs(run.fields) do
+    fields[#fields + 1] = field
+    fields[#fields + 1] = value
+  end
+  call_in_chunks('HSET', OP, fields)
+  fields = {}
   for host in pairs(run.changed) do
     local step = steps[host]
     local attempts = step.attempts
@@ -159,14 +169,10 @@ local function write()
       end
     end
   end
-  if run.moved then
-    redis.call('HSET', OP, 'progress_at', NOW, 'resumed', 0)
-    operation.progress_at, operation.resumed = NOW, 0
-  end
   for _, event in ipairs(run.events) do
     if #event.hosts < 2 then event.host, event.hosts = event.hosts[1], nil end
     event.at = NOW
     redis.call('PUBLISH', PREFIX .. 'events:' .. ID, cjson.encode(event))
   end
-  run.changed, run.members, run.events, run.moved = {}, {}, {}, false
+  run.fields, run.changed, run.members, run.events, run.moved = {}, {}, {}, {}, false
 end

@@ -12,14 +12,8 @@ local function phase_of(op)
 end
 
 local function decide(op, decision, why)
-  op.decision = decision
-  redis.call('HSET', OP, 'decision', decision, 'decided_at', NOW,
-    'state', decision == 'commit' and 'committed' or 'rolling_back')
-  if why then
-    redis.call('HSET', OP, 'reason', why.detail)
-    if why.kind then redis.call('HSET', OP, 'reason_kind', why.kind) end
-    if why.host then redis.call('HSET', OP, 'reason_host', why.host) end
-  end
+  set({ decision = decision, decided_at = NOW, state = decision == 'commit' and 'committed' or 'rolling_back' })
+  if why then set({ reason = why.detail, reason_kind = why.kind, reason_host = why.host }) end
   if op.limited then leave(op, redis.call('SMEMBERS', QUEUED)) end
   redis.call('DEL', WAITS) -- they were waits of forward steps
   first_wait = false
@@ -30,23 +24,20 @@ end
 
 -- Keeps when an operation with waves came to something, for people: a wave or a round was opened, passed, held.
 local function note_moment(what, number, text)
-  redis.call('HSET', OP, 'at:' .. what .. ':' .. number, NOW .. (text and ' ' .. text or ''))
+  set({ ['at:' .. what .. ':' .. number] = NOW .. (text and ' ' .. text or '') })
 end
 
 local function hold(op, who, why)
-  set(op, 'hold_no', op.hold_no + 1)
+  local held = cjson.encode({ who = who, why = why, since = NOW })
+  set({ held = held, hold_no = op.hold_no + 1, hold_until = NOW + op.hold_most })
   note_moment('held', op.hold_no, who .. ': ' .. why)
-  set(op, 'hold_until', NOW + op.hold_most)
-  redis.call('HSET', OP, 'held', cjson.encode({ who = who, why = why, since = NOW }))
-  op.held = true
   announce('held')
   run.stirred = true
 end
 
 -- Has a stage begin on hosts: a wave, or a round of the gate, of this number. It has a deadline of its own.
 local function begin_stage(op, stage, what, number, members, hosts)
-  set(op, 'stage', stage)
-  set(op, 'deadline_at', NOW + op.deadline)
+  set({ stage = stage, deadline_at = NOW + op.deadline })
   op.left = op.deadline
   call_in_chunks('SADD', members, hosts)
   note_moment(what, number)
@@ -55,18 +46,16 @@ local function begin_stage(op, stage, what, number, members, hosts)
 end
 
 local function open_wave(op, number)
-  set(op, 'wave', number)
-  set(op, 'changed', 0)
   local hosts = redis.call('ZRANGEBYSCORE', LATER, number, number)
   call_in_chunks('ZREM', LATER, hosts)
   op.todo = #hosts
-  set(op, 'opened', op.opened + #hosts)
+  set({ wave = number, changed = 0, opened = op.opened + #hosts })
   begin_stage(op, 'working', 'wave', number, TODO, hosts)
   if op.auto_hold and number < op.waves then hold(op, 'the operation', 'it is held after each wave') end
 end
 
 local function open_round(op)
-  set(op, 'round', op.round + 1)
+  set({ round = op.round + 1 })
   local later, hosts = {}, {}
   for _, host in ipairs(redis.call('ZRANGE', LATER, 0, -1)) do later[host] = true end
   for _, host in ipairs(redis.call('HKEYS', STEPS)) do
@@ -99,19 +88,18 @@ local function step_on(op)
     if left > 0 then
       if op.left <= 0 then decide(op, 'roll_back', { kind = 'deadline', detail = '' }) end
     elseif op.stage == 'working' then
-      set(op, 'stage', 'baking')
+      set({ stage = 'baking', bake_until = NOW + (op.changed > 0 and op.bake or 0) })
       note_moment('done', op.wave)
-      set(op, 'bake_until', NOW + (op.changed > 0 and op.bake or 0))
       return true
     else
-      set(op, 'stage', 'waiting')
+      set({ stage = 'waiting' })
       note_moment('passed', op.round)
       return true
     end
   elseif op.stage == 'baking' then
     if NOW < op.bake_until then return end
     if not op.gate then
-      set(op, 'stage', 'waiting')
+      set({ stage = 'waiting' })
       return true
     end
     if not held_by_pause(op, false) then open_round(op) end
@@ -240,7 +228,7 @@ local function end_if_done(op)
         end
         wait_until(host, quiet)
       end
-      set(op, 'dispatched', 'settle')
+      set({ dispatched = 'settle' })
     end
     return
   end
@@ -248,14 +236,13 @@ local function end_if_done(op)
   if op.decision == 'roll_back' then state = op.abandoned and 'abandoned' or 'rolled_back' end
   if op.content then keep_contents(op) else keep_ends(op) end
   keep_suspicions(op)
-  redis.call('HSET', OP, 'state', state, 'ended', '1', 'ended_at', NOW)
+  set({ state = state, ended = '1', ended_at = NOW })
   redis.call('DEL', TODO, UNDO, OPEN, WAITS)
   if op.waves then redis.call('DEL', LATER, GATING) end
   redis.call('ZREM', DUE, ID)
   redis.call('ZADD', ENDED, NOW, ID)
   local lock = PREFIX .. 'lock:' .. op.lock
   if redis.call('GET', lock) == ID then redis.call('DEL', lock) end
-  op.ended = true
   announce('ended')
 end
 

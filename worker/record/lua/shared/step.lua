@@ -131,7 +131,7 @@ end
 
 -- Counts a host that failed; of the first it is known why.
 local function fail(op, host, kind, detail)
-  set(op, 'failed', op.failed + 1)
+  set({ failed = op.failed + 1 })
   op.failure = op.failure or { host = host, kind = kind, detail = detail }
 end
 
@@ -140,7 +140,7 @@ local function set_outcome(host, step, outcome, kind, detail)
   run.settled = true
   operation.todo = todo(operation) - 1
   step.outcome = outcome
-  if outcome == 'applied' and operation.waves then set(operation, 'changed', operation.changed + 1) end
+  if outcome == 'applied' and operation.waves then set({ changed = operation.changed + 1 }) end
   change('SREM', TODO, host)
   change('ZREM', WAITS, host)
   leave(operation, { host })

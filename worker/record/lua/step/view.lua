@@ -9,6 +9,6 @@ local gating = not op.decision and op.stage == 'gating' and redis.call('SISMEMBE
 return {
   op.decision or '', op.ended and '1' or '0', tostring(NOW), read_step(ARGV[3]) or '',
   tostring(redis.call('SISMEMBER', UNDO, ARGV[3])), op.action, op.group,
-  op.decision and redis.call('HGET', OP, 'decided_at') or '',
+  tostring(op.decided_at or ''),
   gating and tostring(op.round) or '',
 }
