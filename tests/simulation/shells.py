@@ -7,8 +7,8 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from threading import Semaphore
-from types import SimpleNamespace
 from typing import Any, cast
+from unittest.mock import Mock
 
 from celery.exceptions import Ignore, Reject, Retry
 
@@ -33,7 +33,7 @@ BEFORE_REQUEUE = (round(500 * REQUEUE), round(1500 * REQUEUE))
 class SimTask:
     """What Celery's task is to the product's code around the steps."""
 
-    app = SimpleNamespace(settings=None, build_runtime=lambda _: None)
+    app = Mock(settings=None, build_runtime=lambda _: None)
     """Every run brings its own store and hosts."""
 
     def __init__(self, run: Run) -> None:
