@@ -16,7 +16,7 @@ from tests.unit.kinds.made import record
 def test_a_look_that_tells_nothing_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Node, "look_at_thing", lambda _, kind, thing: kind.shown(thing, Reply(503)))
     rig = Rig("set", (A, Node("a")), values=["n"])
-    assert forward(rig.context, rig.id, rig.group, rig.action, A, 1).text == "503"
+    assert forward(rig.context, rig.id, rig.group, rig.action, A, 1).text == "look 503"
 
 
 @pytest.mark.parametrize(

@@ -132,8 +132,6 @@ MISSES: Mapping[Flaw | None, Miss] = {Flaw.SILENT: Miss.UNUSABLE, Flaw.UNREADABL
 """What a look that told nothing says of its host; any other counts as answered."""
 WHY: Mapping[Flaw | None, ReasonKind] = {Flaw.UNREADABLE: ReasonKind.UNREADABLE}
 FATAL = {LookVerdict.MISCONFIGURED: Outcome.UNREACHABLE, LookVerdict.OVERSIZED: Outcome.REFUSED}
-NOT_OPEN = "its wave is not open"
-NOTHING_LEFT = "nothing to do: the operation is decided, has ended, or is another one"
 SLACK = 0.2
 """Seconds beside a try itself: for its message, and for having the record say what came of it."""
 
@@ -176,13 +174,23 @@ class ForwardTry(Try):
     started: float
     """By the clock's `elapsed`."""
 
+    def missed(
+        self,
+        fingerprint: str,
+        reason: str,
+        miss: Miss,
+        fatal: Outcome | None = None,
+        why: ReasonKind | None = None,
+        retry_after: float | None = None,
+    ) -> StepResult:
+        """Record that a look told nothing, as `Store.missed` says; go on as the record says."""
+        about = self.operation, self.host, fingerprint, self.context.clock.new_id()
+        said = self.context.store.missed(*about, reason, miss, fatal, self.needs(retry_after), why)
+        return self.came_to(said, retry_after, reason)
+
     def unasked(self, reason: str) -> StepResult:
         """Hand the step back, for a worker that knows the host; it costs the operation nothing but time."""
-        look, needs = self.context.clock.new_id(), self.needs()
-        said = self.context.store.missed(
-            self.operation, self.host, "", look, reason, Miss.UNASKED, needs=needs
-        )
-        return self.came_to(said, reason=reason)
+        return self.missed("", reason, Miss.UNASKED)
 
     def on_host(self, apply: Callable[[HostApi], StepResult]) -> StepResult:
         """Apply on the host that the record means; one that this worker knows otherwise is looked up anew."""
@@ -191,10 +199,7 @@ class ForwardTry(Try):
         if api is None:
             return self.unasked(NOT_IN_INVENTORY)
         came = apply(api)
-        if (
-            came.next is Next.ELSEWHERE
-            and (meant := context.host_as(self.host, came.fingerprint)) is not None
-        ):
+        if came.next is Next.ELSEWHERE and (meant := context.host_as(self.host, came.fingerprint)):
             came = apply(meant)  # what came of the other address counts for nothing
         return self.unasked(ELSEWHERE) if came.next is Next.ELSEWHERE else came
 
@@ -227,10 +232,10 @@ class ForwardTry(Try):
                 latest = progress.left / 1000 - self.took()
                 return self.wait(min(max(self.asked_to_wait(retry_after), delay), latest), reason)
             case Forward.NOT_OPEN:
-                return StepResult(Next.DONE, NOT_OPEN, outcome="not_open")
+                return StepResult(Next.DONE, "its wave is not open", outcome="not_open")
             case Forward.ELSEWHERE:
                 return StepResult(Next.ELSEWHERE, ELSEWHERE, fingerprint=progress.fingerprint)
-        return StepResult(Next.OVER, NOTHING_LEFT)
+        return StepResult(Next.OVER, "nothing to do: the operation is decided, has ended, or is another one")
 
 
 def forward(
@@ -249,21 +254,15 @@ def forward(
 def _apply(this: ForwardTry, api: HostApi, group: GroupId) -> StepResult:
     """Look at the host, and write if need be."""
     context, operation, host, action = this.context, this.operation, this.host, this.action
-    attempt = context.clock.new_id()
     answer = api.look_at_group(group)
     seen = answer.seen
     if action is Action.CREATE and answer.verdict is LookVerdict.OVERSIZED:
         seen = Seen(Presence.PRESENT)  # as asked already; only a delete would need its body
     if seen is None:
         miss, why = MISSES.get(answer.flaw, Miss.ANSWERED), WHY.get(answer.flaw)
-        fatal = FATAL.get(answer.verdict)
-        reason = f"GET {answer.text}"
-        needs = this.needs(answer.retry_after)
-        missed = context.store.missed(
-            operation, host, api.fingerprint, attempt, reason, miss, fatal, needs, why
-        )
-        return this.came_to(missed, answer.retry_after, reason)
-    send_before = context.clock.elapsed() + context.send_within
+        why_not = f"GET {answer.text}", miss, FATAL.get(answer.verdict), why
+        return this.missed(api.fingerprint, *why_not, answer.retry_after)
+    attempt, send_before = context.clock.new_id(), context.clock.elapsed() + context.send_within
     begun = context.store.begin(
         operation, host, api.fingerprint, seen, attempt, action, group, age=this.needs()
     )
@@ -281,7 +280,4 @@ def raised(
 ) -> StepResult:
     """Record that a step raised: what became of its host is unknown, and the operation is rolled back."""
     this = ForwardTry(context, operation, host, 1, action, context.clock.elapsed())
-    look = context.clock.new_id()
-    return this.came_to(
-        context.store.missed(operation, host, "", look, reason, Miss.UNASKED, Outcome.UNKNOWN)
-    )
+    return this.missed("", reason, Miss.UNASKED, Outcome.UNKNOWN)

@@ -12,7 +12,7 @@ from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Shown, 
 from lockstep.worker.operation.errors import InvalidInput, ReasonKind
 from lockstep.worker.operation.model import AttemptId, Outcome
 from lockstep.worker.operation.thing import ABSENT, SECRET, Digest, Likeness, ThingLook, ThingRequest
-from lockstep.worker.operation.transitions import Forward, Miss, Order, Progress, Settled
+from lockstep.worker.operation.transitions import Forward, Miss, Order, Settled
 from lockstep.worker.operation.waves import Health
 from lockstep.worker.steps.apply import MISSES, WHY, ForwardTry, LookFailed, Next, StepContext, StepResult
 from lockstep.worker.steps.rollback import LOOK_AGAIN, NOTHING_TO_UNDO, RESTORED, LookTry
@@ -82,10 +82,11 @@ class Thing:
         send_before: float,
         wanted: Content | None,
         shown: Content | None,
-        kept: Mapping[str, object],
+        keeps: Content | None,
         secret: Mapping[str, object],
     ) -> WriteAnswer:
-        """Write what is wanted over what a look has just shown."""
+        """Write what is wanted, and the kept values of `keeps`, over what a look has just shown."""
+        kept = keeps.kept if keeps else {}
         verb: Verb = "delete" if wanted is None else "create" if shown is None else "update"
         try:
             content = None if wanted is None else wanted.over(shown)
@@ -126,15 +127,15 @@ def _apply(this: ForwardTry, thing: Thing, order: Order, api: HostApi) -> StepRe
     for _ in range(ROUNDS):
         shown = api.look_at_thing(thing.kind, thing.id)
         if not shown.tells:
-            return this.came_to(_missed(this, api, shown), shown.retry_after, shown.text)
+            return _missed(this, api, shown)
         attempt, look = context.clock.new_id(), thing.look(shown.content)
         send_before = context.clock.elapsed() + context.send_within
         about = (order.action, order.group, this.needs())
         begun = context.store.shown(this.operation, this.host, api.fingerprint, look, attempt, *about)
         if begun.next is not Forward.SEND:
             return this.came_to(begun, reason="it may not show yet")
-        kept = shown.content.kept if shown.content else {}
-        said = thing.send(api, attempt, send_before, thing.target, shown.content, kept, thing.secret)
+        what = thing.target, shown.content, shown.content, thing.secret
+        said = thing.send(api, attempt, send_before, *what)
         needs = this.needs(said.retry_after)
         progress = context.store.finish(this.operation, this.host, attempt, said.effect, said.text, needs)
         if progress.next is not Forward.OPEN or said.effect not in SURE:
@@ -142,18 +143,15 @@ def _apply(this: ForwardTry, thing: Thing, order: Order, api: HostApi) -> StepRe
     return StepResult(Next.AGAIN, "not settled yet", context.forward_backoff.delay(1, context.clock.jitter()))
 
 
-def _missed(this: ForwardTry, api: HostApi, shown: Shown) -> Progress:
+def _missed(this: ForwardTry, api: HostApi, shown: Shown) -> StepResult:
     busy = shown.sight is Sight.BUSY
-    return this.context.store.missed(
-        this.operation,
-        this.host,
+    return this.missed(
         api.fingerprint,
-        this.context.clock.new_id(),
         f"in transition ({shown.text})" if busy else f"look {shown.text}",
         Miss.UNASKED if busy else MISSES.get(shown.flaw, Miss.ANSWERED),
         Outcome.REFUSED if shown.sight is Sight.OVERSIZED else FATAL.get(shown.flaw),
-        this.needs(shown.retry_after),
         WHY.get(shown.flaw),
+        shown.retry_after,
     )
 
 
@@ -219,8 +217,7 @@ def restore(this: LookTry, order: Order) -> StepResult:
             pass
         case _:
             return NOTHING_TO_UNDO
-    kept = before.kept if before else {}
-    said = thing.send(api, attempt, send_before, before, shown.content, kept, {})
+    said = thing.send(api, attempt, send_before, before, shown.content, before, {})
     context.store.finish(this.operation, this.host, attempt, said.effect, said.text)
     if said.effect in SURE:
         return LOOK_AGAIN
