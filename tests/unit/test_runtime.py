@@ -19,7 +19,7 @@ from celery import signals
 from lockstep.worker.hosts.wrappers import BreakerHost, TokenHost
 from lockstep.worker.operation.answer import HostApi
 from lockstep.worker.operation.content import Effect, WriteAnswer
-from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import StepContext
@@ -191,7 +191,8 @@ def test_only_what_went_as_it_should_is_no_line_of_a_log(
     caplog: pytest.LogCaptureFixture, effect: Effect, level: str
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    runtime._written("create", lambda: WriteAnswer(effect, "201"))
+    host = Mock(write=Mock(return_value=WriteAnswer(effect, "201")))
+    runtime.WatchedHost(host).write(Action.CREATE, GroupId("g"), AttemptId("a"), 0.0)
     assert [each.levelname for each in caplog.records] == [level]
 
 

@@ -156,10 +156,10 @@ def test_a_token_that_is_written_in_place_counts_too(door: Door, host: TokenHost
 class Worded(WrappedHost):
     """The same host, whose answers come in other words."""
 
-    def _read(self, ask: Callable[[], Any]) -> Any:
+    def _look(self, ask: Callable[[], Any], miss: object) -> Any:
         return replace(ask(), text="no entry")
 
-    def _write(self, ask: Callable[[], KindSaid], nothing: Effect) -> KindSaid:
+    def _write(self, call: str, attempt: object, ask: Callable[[], KindSaid], nothing: Effect) -> KindSaid:
         return replace(ask(), text="no entry")
 
 

@@ -13,7 +13,7 @@ from lockstep.worker.operation.answer import HostApi, LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, Flaw, Shown, Sight, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Silence, spared_text
-from lockstep.worker.operation.model import GroupId, HostName
+from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.process.forks import renew_in_children
 from lockstep.worker.settings.environment import version_of
 
@@ -41,8 +41,9 @@ class WrappedHost:
             lambda why: LookAnswer(LookVerdict.NO_INFORMATION, why, flaw=Flaw.SILENT),
         )
 
-    def write(self, *asked: Any) -> WriteAnswer:
-        return self._write(lambda: self.host.write(*asked), Effect.NOT_APPLIED)
+    def write(self, action: Action, group: GroupId, attempt: AttemptId, *asked: Any) -> WriteAnswer:
+        ask = partial(self.host.write, action, group, attempt, *asked)
+        return self._write(action, attempt, ask, Effect.NOT_APPLIED)
 
     def look_at_thing(self, *asked: Any) -> Shown:
         return self._look(
@@ -50,8 +51,11 @@ class WrappedHost:
             lambda why: Shown(Sight.NOTHING, text=why, flaw=Flaw.SILENT),
         )
 
-    def send(self, *asked: Any) -> WriteAnswer:
-        return self._write(lambda: self.host.send(*asked), Effect.NOT_SENT)
+    def send(
+        self, kind: Any, verb: str, thing: Any, request: Any, attempt: AttemptId, *asked: Any
+    ) -> WriteAnswer:
+        ask = partial(self.host.send, kind, verb, thing, request, attempt, *asked)
+        return self._write(verb, attempt, ask, Effect.NOT_SENT)
 
     def unwell(self, path: str) -> str | None:
         return self.host.unwell(path)
@@ -59,7 +63,9 @@ class WrappedHost:
     def _look(self, ask: Callable[[], A], miss: Callable[[str], A]) -> A:
         return ask()
 
-    def _write(self, ask: Callable[[], WriteAnswer], nothing: Effect) -> WriteAnswer:
+    def _write(
+        self, call: str, attempt: AttemptId, ask: Callable[[], WriteAnswer], nothing: Effect
+    ) -> WriteAnswer:
         return ask()
 
 
@@ -79,7 +85,9 @@ class TokenHost(WrappedHost):
         said = ask()
         return ask() if said.unauthorized and version_of(self.token_file) != before else said
 
-    def _write(self, ask: Callable[[], WriteAnswer], nothing: Effect) -> WriteAnswer:
+    def _write(
+        self, call: str, attempt: AttemptId, ask: Callable[[], WriteAnswer], nothing: Effect
+    ) -> WriteAnswer:
         before = version_of(self.token_file)
         said = ask()
         if not said.unauthorized or version_of(self.token_file) == before:
@@ -131,13 +139,14 @@ class Breaker:
     _silent: dict[HostName, _Silence] = field(default_factory=dict, init=False)
     _alone_until: float = field(default=0.0, init=False)
     _lock: threading.Lock = field(init=False)
+    _telling: threading.Lock = field(init=False)
 
     def __post_init__(self) -> None:
         self.start_anew()
         renew_in_children(self)
 
     def start_anew(self) -> None:
-        self._lock = threading.Lock()
+        self._lock, self._telling = threading.Lock(), threading.Lock()
 
     def refusal(self, host: HostName, address: str = "") -> str | None:
         """Say why the host is not to be asked now. After None the caller must tell what came of asking."""
@@ -193,21 +202,16 @@ class Breaker:
                 known.asking = False
 
     def _tell(self, host: HostName) -> None:
-        """Tell the others how the host stands, until that is what was told last.
-
-        Of two threads that tell at the same time, the one with the older news may be the later: it sees that.
-        """
-        stands = self._stands(host)
-        while True:
-            if stands is None:
+        """Tell the others how the host stands now, one thread after the other: the last has the newest."""
+        with self._telling:
+            with self._lock:
+                known = self._silent.get(host) or _Silence()
+                until, failures, why = known.spared_until, known.failures, known.why
+            if until is None:
                 self._with_others(lambda: self.shared.answered(host))
             else:
-                until, failures, why = stands
                 left = round((until - self.elapsed()) * 1000)
-                self._with_others(partial(self.shared.spare, host, left, failures, why))
-            told, stands = stands, self._stands(host)
-            if stands == told:
-                return
+                self._with_others(lambda: self.shared.spare(host, left, failures, why))
 
     def _with_others(self, ask: Callable[[], T]) -> T | None:
         """Tell the others, or ask them; None where Redis does not answer, or did not within the last seconds.
@@ -221,14 +225,6 @@ class Breaker:
         except StoreUnavailable:
             self._alone_until = self.elapsed() + ALONE
             return None
-
-    def _stands(self, host: HostName) -> tuple[float, int, str] | None:
-        """Return until when the host is spared, after how many failures and why; None if it is not."""
-        with self._lock:
-            known = self._silent.get(host)
-            if known is None or known.spared_until is None:
-                return None
-            return known.spared_until, known.failures, known.why
 
     def _learn(self, host: HostName, known: _Silence) -> None:
         """Spare a host that another worker spares, unless it has answered meanwhile."""

@@ -25,11 +25,11 @@ from lockstep.worker.inventory import LiveInventory
 from lockstep.worker.kinds import kinds_of
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.monitoring.metrics import count, log_ids, took, work
-from lockstep.worker.operation.answer import HostApi, LookAnswer
+from lockstep.worker.operation.answer import HostApi
 from lockstep.worker.operation.content import Effect, Shown, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
+from lockstep.worker.operation.model import AttemptId, HostName, OperationId
 from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.process.forks import leave_to_parent, renew_in_children
@@ -156,29 +156,22 @@ class WatchedHost(WrappedHost):
     What went as it should is in the record: a line for each of ten thousand hosts would hide the others.
     """
 
-    def look_at_group(self, group: GroupId) -> LookAnswer:
-        answer = _timed("look", lambda: self.host.look_at_group(group), lambda found: found.verdict)
-        log.debug("look: %s", answer.text)
-        return answer
+    def _look(self, ask: Callable[[], Any], miss: object) -> Any:
+        said = _timed("look", ask, lambda said: said.sight if isinstance(said, Shown) else said.verdict)
+        log.debug("look: %s", said.text)
+        return said
 
-    def write(self, action: Action, group: GroupId, attempt: AttemptId, *asked: Any) -> WriteAnswer:
+    def _write(
+        self, call: str, attempt: AttemptId, ask: Callable[[], WriteAnswer], nothing: Effect
+    ) -> WriteAnswer:
         with log_ids(attempt=attempt):
-            return _written(action, lambda: self.host.write(action, group, attempt, *asked))
-
-    def look_at_thing(self, *asked: Any) -> Shown:
-        return _timed("look", lambda: self.host.look_at_thing(*asked), lambda shown: shown.sight)
-
-    def send(self, kind: Any, verb: str, *asked: Any) -> WriteAnswer:
-        return _written(verb, lambda: self.host.send(kind, verb, *asked))
+            said = _timed(call, ask, lambda said: said.effect)
+            as_asked = said.effect is Effect.APPLIED
+            log.log(logging.DEBUG if as_asked else logging.INFO, "%s: %s", call, said.text)
+        return said
 
     def unwell(self, path: str) -> str | None:
         return _timed("health", lambda: self.host.unwell(path), lambda wrong: "unwell" if wrong else "well")
-
-
-def _written(call: str, ask: Callable[[], WriteAnswer]) -> WriteAnswer:
-    said = _timed(call, ask, lambda said: said.effect)
-    log.log(logging.DEBUG if said.effect is Effect.APPLIED else logging.INFO, "%s: %s", call, said.text)
-    return said
 
 
 def _timed(call: str, ask: Callable[[], T], named: Callable[[T], str]) -> T:
