@@ -162,7 +162,6 @@ def async_client(settings: Settings) -> redis.asyncio.Redis:
 
 
 def socket_options(settings: Settings) -> dict[str, Any]:
-    """Return the timeouts of a connection that lives long."""
     return {
         "socket_timeout": settings.redis_timeout,  # a frozen Redis is noticed
         "socket_connect_timeout": settings.redis_connect_timeout,
@@ -185,7 +184,6 @@ def tls_options(settings: Settings) -> dict[str, Any]:
 
 
 def sentinel_options(settings: Settings) -> dict[str, Any]:
-    """Return what a connection to a Sentinel needs; empty without any."""
     if settings.address.master is None:
         return {}
     return {

@@ -193,7 +193,6 @@ IDLE = 10.0
 LONGEST_WAIT = 10.0
 """Seconds for which a connection is waited for, one of the pool's own or one that Redis has to spare."""
 AWAY = (redis.RedisError,)
-"""What redis-py raises when Redis is away."""
 OUT_OF_REACH = (redis.ConnectionError, redis.TimeoutError, ConnectionError, TimeoutError)
 
 

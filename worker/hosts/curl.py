@@ -166,4 +166,3 @@ def _follow(poll: select.poll, what: int, socket: int, *_: object) -> None:
 
 
 exchange = Loop().carry
-"""What carries the calls of steps."""

@@ -178,7 +178,6 @@ class Breaker:
             self._tell(host)
 
     def failed(self, host: HostName, why: str, address: str = "") -> None:
-        """No answer came from the host."""
         with self._lock:
             known = self._silent.setdefault(host, _Silence(address=address))
             if known.spared_until is not None and not known.asking:

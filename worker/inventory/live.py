@@ -95,7 +95,6 @@ class Inventory:
         )
 
     def find(self, name: HostName) -> Host | None:
-        """Return a host by its name, or None."""
         return self._hosts.get(name)
 
     def select(self, names: Iterable[object] | None) -> tuple[Host, ...]:

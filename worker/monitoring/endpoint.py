@@ -44,7 +44,6 @@ class MetricsRequest(WSGIRequestHandler):
     """One request, of which nothing is logged."""
 
     timeout = ASKING
-    """Seconds for which somebody may say nothing."""
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""
@@ -86,7 +85,6 @@ class MetricsServer(ThreadingMixIn, WSGIServer):
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer, and make room for the next."""
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -164,7 +162,6 @@ class Metrics:
         values.ValueClass = values.MultiProcessValue()  # type: ignore[no-untyped-call]
         own = CollectorRegistry()
         self.meters: dict[str, Counter | Histogram] = {}
-        """By the names of METERS."""
         for name, (text, labels, buckets) in METERS.items():
             kind = partial(Histogram, buckets=buckets) if buckets else Counter
             self.meters[name] = kind(f"lockstep_{name}", text, labels, registry=own)

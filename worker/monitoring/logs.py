@@ -179,7 +179,6 @@ def tells_something(record: logging.LogRecord) -> bool:
 
 
 def as_json(logger: logging.Logger) -> None:
-    """Let every handler of a logger write JSON."""
     formatter = ProcessorFormatter(
         foreign_pre_chain=[
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -206,8 +205,6 @@ def as_text(logger: logging.Logger) -> None:
 
 
 class IdFormatter(logging.Formatter):
-    """A formatter that adds ids to what another one makes of a record."""
-
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
         self._inner = inner

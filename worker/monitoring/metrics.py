@@ -71,7 +71,6 @@ def took(name: str, seconds: float, *labels: str) -> None:
 
 
 def call_carried(carried: CallFigures | None) -> None:
-    """Count what carrying a call took."""
     if carried is None:
         return
     phases = ("connect", carried.connected), ("tls", carried.secured), ("first_byte", carried.first_byte)

@@ -27,8 +27,6 @@ class Trouble(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class HttpRequest:
-    """What is to be sent to a host."""
-
     method: str
     path: str
     """Below the host's URL: absolute, percent-encoded, with the query, in ASCII, as it leaves."""
@@ -55,8 +53,6 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class NoReply:
-    """No complete answer, and why, in a few words."""
-
     trouble: Trouble
     detail: str
 
@@ -88,8 +84,6 @@ CallWatch = tuple[Mapping[str, str], Callable[[CallFigures | None], None]]
 
 
 class LookVerdict(StrEnum):
-    """What the answer to a GET means."""
-
     SEEN = "seen"
     NO_INFORMATION = "no information"
     MISCONFIGURED = "no information, and a configuration error"
@@ -107,7 +101,6 @@ class LookAnswer:
     flaw: Flaw | None = None
     """SILENT if no answer came, UNREADABLE if none that can be read; an error can be."""
     unauthorized: bool = False
-    """The host said 401."""
 
     @property
     def presence(self) -> Presence | None:

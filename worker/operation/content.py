@@ -169,8 +169,6 @@ class Content:
 
 
 class Sight(StrEnum):
-    """What kind of thing a look came to."""
-
     ABSENT = "absent"
     CONTENT = "content"
     OVERSIZED = "oversized"
@@ -194,8 +192,6 @@ class Flaw(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What a look showed."""
-
     sight: Sight
     content: Content | None = None
     """Set if and only if the sight is CONTENT."""
@@ -208,7 +204,6 @@ class Shown:
     needs_witness: bool = False
     """NOTHING: it looks absent, and counts as that once the witness has answered."""
     unauthorized: bool = False
-    """The host said 401."""
 
     @property
     def tells(self) -> bool:
@@ -246,8 +241,6 @@ class Effect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class WriteAnswer:
-    """What came of a write, as its answer has it."""
-
     effect: Effect
     text: str
     """The answer in a few words."""
@@ -258,4 +251,3 @@ class WriteAnswer:
     shows_after: float = 0.0
     """APPLIED, of a group: seconds for which a GET may not show it."""
     unauthorized: bool = False
-    """The host said 401."""

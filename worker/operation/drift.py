@@ -41,7 +41,6 @@ class Drift:
 
     @property
     def remedy(self) -> Action:
-        """The action that brings the host back to what the end says."""
         return Action.to(self.end.presence)
 
 

@@ -132,7 +132,6 @@ class Pause:
 
     @property
     def text(self) -> str:
-        """One clause for people: who, since when, and why."""
         since = local(self.at)
         return f"paused by {self.by} since {since}: {self.why}"
 
@@ -208,8 +207,6 @@ def parse_url(value: object) -> str:
 
 
 class Clock(Protocol):
-    """Time and chance."""
-
     def elapsed(self) -> float:
         """Seconds on a clock that never steps and goes on while the machine is suspended."""
 

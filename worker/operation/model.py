@@ -48,17 +48,14 @@ class Action(StrEnum):
 
     @classmethod
     def to(cls, presence: Presence) -> Action:
-        """Return the action that brings a host there."""
         return cls.CREATE if presence is Presence.PRESENT else cls.DELETE
 
     @property
     def inverse(self) -> Action:
-        """The action that undoes this one."""
         return Action.DELETE if self is Action.CREATE else Action.CREATE
 
     @property
     def target(self) -> Presence:
-        """What every host shows once the action has been done."""
         return Presence.PRESENT if self is Action.CREATE else Presence.ABSENT
 
 
@@ -130,12 +127,9 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """What the gate saw of a host in one round."""
-
     round: int
     at: Millis
     said: str
-    """What came of the look, in a few words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +161,6 @@ class Step:
     """Fields of a deleted group that its host refused to take back."""
     attempts: tuple[Attempt, ...] = ()
     why: ReasonKind | None = None
-    """The kind of the reason."""
     trace: Trace | None = None
     """Of a thing with content."""
 
@@ -178,7 +171,6 @@ class Step:
 
     @property
     def open_attempts(self) -> tuple[Attempt, ...]:
-        """The attempts whose fate is not known yet."""
         return tuple(a for a in self.attempts if a.state is AttemptState.OPEN)
 
     @property
@@ -247,8 +239,6 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class RolloutState:
-    """How far an operation with waves is."""
-
     wave: int
     """The highest that is open."""
     waves: int

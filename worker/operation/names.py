@@ -29,7 +29,6 @@ NAMED = 5
 _AGO = re.compile(r"(\d{1,6})([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 KIND = r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}"
-"""The name of a kind."""
 _ALLOWED = re.compile(r"[A-Za-z0-9._-]+", re.ASCII)
 _THING = re.compile(r"[A-Za-z0-9._-]+(?:/(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})+)+", re.ASCII)
 LONGEST_SUBJECT = 8192
@@ -149,13 +148,11 @@ def parse_retries(value: object) -> int | None:
 
 
 def parse_watch(value: object) -> float:
-    """Return how many seconds to look."""
     rule = f"give seconds above 0, at most {LONGEST_WATCH}"
     return _ranged("watch", value, False, lambda given: 0 < given <= LONGEST_WATCH, rule)
 
 
 def parse_limit(value: object) -> int:
-    """Return how many operations to list."""
     rule = f"give a whole number from 1 to {MOST_LISTED}"
     return int(_ranged("limit", value, True, lambda given: 1 <= given <= MOST_LISTED, rule))
 

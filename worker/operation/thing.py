@@ -53,8 +53,6 @@ class ThingLook:
 
 @dataclass(frozen=True, slots=True)
 class ThingRequest:
-    """What an operation on a thing with content asks for."""
-
     verb: str
     """create, set or delete; a `set` is recorded as a create that may start from elsewhere."""
     kind: str

@@ -23,8 +23,6 @@ from lockstep.worker.operation.waves import Rollout
 
 
 class Accepted(StrEnum):
-    """What became of a new operation."""
-
     ACCEPTED = "accepted"
     EXISTING = "existing"
     """The same id with the same payload: nothing was written."""
@@ -41,8 +39,6 @@ class Busy:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a producer asks for."""
-
     id: OperationId
     group: GroupId
     action: Action
@@ -105,7 +101,6 @@ class Progress:
     outcome: Outcome | None = None
     reason: str | None = None
     misses: int = 0
-    """The looks in a row that told nothing."""
     fingerprint: str | None = None
     """ELSEWHERE: of the host's URL in the record."""
     left: int = field(default=0, compare=False)
@@ -153,8 +148,6 @@ class Settled:
 
 
 class Phase(StrEnum):
-    """What an operation needs next."""
-
     FORWARD = "forward"
     """Some hosts of open waves have no outcome yet."""
     GATE = "gate"
@@ -181,8 +174,6 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class HoldAnswer:
-    """A hold that was put on an operation."""
-
     number: int
     wave: int
     """The wave at work: it runs on."""
@@ -190,8 +181,6 @@ class HoldAnswer:
 
 
 class Refusal(StrEnum):
-    """Why what somebody asked of an operation was not done."""
-
     UNKNOWN = "unknown"
     NO_WAVES = "no_waves"
     COMMITTED = "commit"

@@ -23,8 +23,6 @@ HOLD_MOST = 7 * 86_400_000
 
 
 class GateVerdict(StrEnum):
-    """What became of a look of the gate."""
-
     IGNORED = "ignored"
     """The round is over, or the host has passed."""
     PASSED = "passed"
@@ -34,8 +32,6 @@ class GateVerdict(StrEnum):
 
 
 class Health(StrEnum):
-    """What a look of the gate showed."""
-
     WELL = "well"
     UNWELL = "unwell"
     """No answer, or its health is not 2xx: the third such look fails the host."""
@@ -52,7 +48,6 @@ class Rollout:
     bake: int = 0
     """From a wave's last outcome until the next may begin; left out where the wave changed nothing."""
     gate: bool = False
-    """After each wave every host of open waves is looked at once more."""
     hold: bool = False
     """After each wave but the last, somebody must promote it."""
     within: int | None = None
@@ -221,7 +216,6 @@ class Pace:
 
 
 AT_ONCE = Pace()
-"""All hosts at the same time."""
 
 
 def told_rollout(rollout: RolloutState) -> str:

@@ -20,8 +20,6 @@ log = logging.getLogger(__name__)
 
 
 class Shared(Protocol):
-    """What threads of one process share."""
-
     def start_anew(self) -> None:
         """Be as if just built: make new locks, and keep nothing that belongs to the parent or its threads."""
 

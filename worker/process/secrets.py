@@ -29,8 +29,6 @@ T = TypeVar("T")
 
 
 class _Known:
-    """The secrets that this process has come to know."""
-
     def __init__(self) -> None:
         self.passing: dict[str, set[str]] = {}
         """The newest secrets of things, with their forms; they make room for newer ones."""
@@ -105,7 +103,6 @@ def know(*values: str | None, passing: bool = False) -> None:
 
 
 def mask(text: str) -> str:
-    """Return a text without the secrets that this process knows."""
     for form in _known.forms:
         if form in text:
             text = text.replace(form, HIDDEN)
@@ -152,7 +149,6 @@ class MaskedFormatter(logging.Formatter):
 
 
 def mask_logs(logger: logging.Logger) -> None:
-    """Have every handler of a logger mask what it writes."""
     for handler in logger.handlers:
         if not isinstance(handler.formatter, MaskedFormatter):
             handler.setFormatter(MaskedFormatter(handler.formatter))

@@ -93,7 +93,6 @@ class Fields:
         return self._of(kind, name, f"a {kind.__name__}")
 
     def maybe(self, read: Callable[..., T], name: str, *more: object) -> T | None:
-        """Read a field that may be missing."""
         return None if self._kept.get(name) is None else read(name, *more)
 
     def _of(self, kind: type[T], name: str, rule: str) -> T:

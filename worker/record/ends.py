@@ -79,7 +79,6 @@ class RedisEnds(Queries):
         return {HostName(host): each for host, each in readable("last end", key, hosts, left).items()}
 
     def things(self) -> list[GroupId]:
-        """Return every thing on which an operation has ended."""
         return sorted(self._with_keys(self._keys.left(GroupId(""))))
 
     def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> ForgottenGroup | None:

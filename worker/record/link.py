@@ -69,7 +69,6 @@ class RedisFacts:
     most_clients: int = 0
     """Connections that there are, and that Redis takes at most; 0 for what it would not say."""
     replicas: int = 0
-    """Those that follow it."""
 
 
 class HostCounts(NamedTuple):
@@ -145,7 +144,6 @@ class Link(StoreErrors):
         return tuple(OperationId(str(name)) for name, _ in found)
 
     def newest(self, number: int) -> list[str]:
-        """Return the ids of the newest operations."""
         return cast(list[str], self._client.zrevrange(self.keys.operations, 0, number - 1))
 
     def elsewhere(self, beginning: str, within: float) -> tuple[int, str, str] | None:

@@ -175,7 +175,6 @@ class Queries(StoreErrors):
             return None
 
     def note_damaged(self, operation: OperationId, error: Exception) -> None:
-        """Name an operation whose record cannot be read."""
         why = " ".join(str(error).split())
         note(Damage("operation", self._keys.operation(operation), operation, why))
 
@@ -270,7 +269,6 @@ class WriteLimits(StoreErrors):
         self._told: Mapping[str, WriteLimit] | None = None
 
     def loads(self) -> list[LimitLoad]:
-        """Read how it stands with every limit."""
         kept = cast(dict[str, str], self._client.hgetall(self._keys.limits))
         with self._client.pipeline(transaction=False) as pipe:
             for name, part in product(kept, ("places", "queue", "pace")):

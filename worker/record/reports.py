@@ -85,7 +85,6 @@ def refused(said: list[str]) -> HostPaused:
 
 
 def pause_from(host: str, text: str) -> Pause:
-    """Build a pause from its JSON. Raises RecordDamaged."""
     kept = Fields.of(text)
     return Pause(HostName(host), kept.text("by"), kept.at("at"), kept.text("why"))
 
@@ -102,7 +101,6 @@ class Silences(_Reports):
     name = "spared"
 
     def spare(self, host: HostName, milliseconds: int, failures: int, why: str) -> None:
-        """Begin a silence, or lengthen the one there is."""
         now, kept = self._read(host)
         since = now
         for before in self._found(kept).values():
@@ -115,7 +113,6 @@ class Silences(_Reports):
             pipe.execute()
 
     def left(self, host: HostName) -> tuple[Silence, int] | None:
-        """Return a host's silence and the milliseconds that it lasts; None if it is not spared."""
         return self._lasting(*self._read(host)).get(host)
 
     def answered(self, host: HostName) -> None:
@@ -202,7 +199,6 @@ class Clocks(_Reports):
         return {name: report.ahead for name, report in self._reports().items()}
 
     def inventories(self) -> dict[str, HeldInventory]:
-        """Return the inventory of each process that has one."""
         return {name: report.held for name, report in self._reports().items() if report.held is not None}
 
     def too_old(self) -> list[str]:
@@ -256,7 +252,6 @@ class Stalls(_Reports):
     name = "stalled"
 
     def note(self, worker: str, why: str) -> None:
-        """Keep that a worker stands still at this moment."""
         at = millis(self._client.time())
         with self._client.pipeline(transaction=False) as pipe:
             pipe.hset(self._key, worker, json.dumps({"at": at, "why": why}))

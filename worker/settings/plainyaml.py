@@ -46,8 +46,6 @@ def parse_plain(noun: str, text: str, lines: dict[Place, int] | None = None) -> 
 
 
 class _Reader:
-    """Puts a document together from its events."""
-
     def __init__(self, noun: str, lines: dict[Place, int]) -> None:
         self._noun, self._lines = noun, lines
 
@@ -109,7 +107,6 @@ class _Reader:
             raise self._refusal(event, what, "put it in quotes") from error
 
     def too_deep(self, line: int) -> InvalidInput:
-        """Return the refusal of what is nested deeper than is read."""
         return InvalidInput(f"{self._noun} line {line} is nested more than {DEEPEST} deep: write it flatter")
 
     def _refusal(self, event: yaml.Event, what: str, remedy: str) -> InvalidInput:

@@ -37,8 +37,6 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A URL that was understood."""
-
     scheme: str
     hosts: tuple[tuple[str, int], ...]
     """The one server, or the Sentinels."""
@@ -155,7 +153,6 @@ def without_password(url: str) -> str:
 
 
 def bracketed(host: str) -> str:
-    """Return a host as it stands in a URL."""
     return f"[{host}]" if ":" in host else host
 
 

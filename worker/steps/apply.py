@@ -138,8 +138,6 @@ SLACK = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """One run of a step for one host."""
-
     context: StepContext
     operation: OperationId
     host: HostName
@@ -216,7 +214,6 @@ class ForwardTry(Try):
         return math.ceil(1000 * (self.took() + self.asked_to_wait(retry_after)))
 
     def came_to(self, progress: Progress, retry_after: float | None = None, reason: str = "") -> StepResult:
-        """Say what is to become of the task."""
         match progress.next:
             case Forward.DONE:
                 came = str(progress.outcome)
@@ -252,7 +249,6 @@ def forward(
 
 
 def _apply(this: ForwardTry, api: HostApi, group: GroupId) -> StepResult:
-    """Look at the host, and write if need be."""
     context, operation, host, action = this.context, this.operation, this.host, this.action
     answer = api.look_at_group(group)
     seen = answer.seen

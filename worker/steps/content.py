@@ -112,7 +112,6 @@ def thing_of(context: StepContext, order: Order) -> Thing:
 
 
 def forward(this: ForwardTry, order: Order) -> StepResult:
-    """Bring one host to the content that is asked for."""
     try:
         thing = thing_of(this.context, order)
     except LookFailed as untold:

@@ -99,8 +99,6 @@ class PatrolTimes:
 
 @dataclass(frozen=True, slots=True)
 class PatrolResult:
-    """What a look at a group came to."""
-
     drifts: tuple[Drift, ...] = ()
     new: tuple[Drift, ...] = ()
     """Those that were not known before."""

@@ -111,7 +111,6 @@ def _watch(sender: str, instance: Any, **_: Any) -> None:
 
 
 def _stall_of(process: str, settings: Settings) -> Callable[[str], None]:
-    """Return what keeps in the record why a process stands still."""
     return lambda why: Link(impatient(settings, 1.0)).stalls.note(process, why)
 
 

@@ -55,7 +55,6 @@ class Slice:
     """Publish the wave or round that a call of this process has opened, or hosts whose turn has come."""
     side_by_side: SideBySide
     begin_within: float
-    """Seconds in which the steps may begin."""
     failed: bool = False
 
     def run(self, hosts: Sequence[HostName]) -> tuple[StepResults, dict[HostName, float]]:
@@ -120,7 +119,6 @@ def rest(seconds: float) -> None:
 
 
 def summary(results: StepResults) -> str:
-    """Return what the steps came to, in a few words."""
     if len(results) == 1:
         (only,) = results.values()
         return only.story or only.text

@@ -136,8 +136,6 @@ class Orders:
 
 
 class Runtime:
-    """The store, the hosts and the clock of one worker process."""
-
     def __init__(
         self, settings: Settings, store: Store, context: StepContext, inventory: LiveInventory | None = None
     ) -> None:

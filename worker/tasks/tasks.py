@@ -247,7 +247,6 @@ def patrol_group(self: Task[..., str], group: GroupId) -> str:
 
 
 def beat_of(settings: Settings) -> PatrolTimes:
-    """Return the patrol's times in milliseconds."""
     return PatrolTimes(
         every=round(settings.patrol_every * 1000),
         longest=LONGEST_BETWEEN,

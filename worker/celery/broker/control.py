@@ -39,8 +39,6 @@ def shown(method: object) -> str:
 
 
 class ControlNode(pidbox.Node):
-    """A worker's end of remote control."""
-
     def handle_message(self, body: Any, message: Any = None) -> Any:
         """Do what a message asks for, if it is one.
 

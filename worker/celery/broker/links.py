@@ -228,8 +228,6 @@ Where Celery says it in other words, all stays as it is."""
 
 
 class Backend(backends.RedisBackend):
-    """Celery's results, and its counts of chords."""
-
     kinds: ClassVar[tuple[type, type]] = (Primary, TlsPrimary)
 
     @cached_property

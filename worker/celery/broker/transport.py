@@ -189,7 +189,6 @@ class Poller(redis.MultiChannelPoller):
     """Has every channel say what was acknowledged before the event loop waits again."""
 
     turning = False
-    """Whether an event loop turns."""
 
     def on_poll_start(self) -> None:
         for channel in self._channels:
@@ -207,8 +206,6 @@ class Poller(redis.MultiChannelPoller):
 
 
 class Transport(links.Transport):
-    """kombu's Redis transport with these channels."""
-
     Channel = BatchChannel
     delivering = ""
     """The queue of the message at hand."""
