@@ -136,7 +136,14 @@ def _publish(app: Celery, task: str, calls: Sequence[tuple[str, ...]], at: str =
         Producer(connection) as producer,
         producer.batch(BATCH),  # type: ignore[attr-defined]
     ):
-        sent = _sent_events(app, producer)
+        sent: Any = app.events.Dispatcher(
+            connection=producer.connection,
+            enabled=False,  # it would open a channel of its own
+            buffer_while_offline=False,
+            buffer_group=("task",),
+            buffer_limit=EVENTS,
+        )
+        sent.enabled, sent.producer = app.conf.task_send_sent_event, producer
         for index, args in enumerate(calls):
             message = app.amqp.create_task_message(
                 str(uuid4()),
@@ -157,16 +164,3 @@ def _publish(app: Celery, task: str, calls: Sequence[tuple[str, ...]], at: str =
                 producer, task, message._replace(sent_event=None), queue=queue, declare=(), retry=False
             )
         sent.flush()
-
-
-def _sent_events(app: Celery, producer: Producer) -> Any:
-    """Return what sends `task-sent` events through the producer, many in one message."""
-    sent: Any = app.events.Dispatcher(
-        connection=producer.connection,
-        enabled=False,  # it would open a channel of its own
-        buffer_while_offline=False,
-        buffer_group=("task",),
-        buffer_limit=EVENTS,
-    )
-    sent.enabled, sent.producer = app.conf.task_send_sent_event, producer
-    return sent

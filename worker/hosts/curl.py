@@ -29,8 +29,6 @@ IDLE = 256
 TICK = 100
 """Milliseconds between two looks at the calls under way."""
 NO_TLS_FILE = {FileNotFoundError: Detail.NO_FILE, EOFError: Detail.EMPTY_FILE}
-NOT_BEGUN = (EOFError, OSError, ValueError, RuntimeError, pycurl.error)
-"""RuntimeError if there may be no more threads, pycurl.error for what libcurl does not take."""
 log = logging.getLogger(__name__)
 watches: list[Callable[[str, str], CallWatch]] = []
 """Asked about each call, by method and URL. Nothing is measured while there are none."""
@@ -60,7 +58,8 @@ class Loop:
         try:
             call = Transfer(asked, self._kept, watching)
             self._begin_thread()
-        except NOT_BEGUN as error:
+        except (EOFError, OSError, ValueError, RuntimeError, pycurl.error) as error:
+            # RuntimeError: there may be no more threads.
             return NoReply(Trouble.NOT_SENT, NO_TLS_FILE.get(type(error), f"connection error: {error}"))
         else:
             self._give(call)

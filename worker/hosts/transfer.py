@@ -21,7 +21,6 @@ IDLE_SECONDS = 30
 """A connection that was idle for longer is not used again: many servers close theirs after 60."""
 GRACE = 1.0
 """Seconds that a write which was sent has for its answer once the worker is told to stop."""
-SWITCHING = 101
 CLOSING = getattr(select, "POLLRDHUP", 0)
 """Beside what is always reported. Linux has a word for an end that comes after bytes that nobody has read."""
 ENDS = (pycurl.PRIMARY_IP, pycurl.LOCAL_IP, pycurl.PRIMARY_PORT, pycurl.LOCAL_PORT)
@@ -109,7 +108,7 @@ class Transfer:
             if not line.strip():
                 found = STATUS.fullmatch(self.head[0])  # libcurl takes HTTP that it does not know for a 200
                 self.whole, self.status = True, int(found[1]) if found else 0
-                self.enough = self.status == SWITCHING  # what follows is not HTTP
+                self.enough = self.status == 101  # it switches: what follows is not HTTP
         return -1 if self.enough else None
 
     def _part(self, data: bytes) -> int | None:

@@ -20,17 +20,8 @@ from lockstep.worker.settings.environment import read_text
 _NUMBER = re.compile(r"[0-9]{1,6}(\.[0-9]{1,3})?", re.ASCII)
 FILES = ("ca_file", "cert_file", "key_file", "token_file")
 KNOWN_KEYS = (
-    "name",
-    "url",
-    "verify",
-    *FILES,
-    "server_name",
-    "shows_after",
-    "labels",
-    "health",
-    "auth",
-    "serves",
-    *LIMITS,
+    *("name", "url", "verify", *FILES, "server_name", "shows_after"),
+    *("labels", "health", "auth", "serves", *LIMITS),
 )
 DEFAULTS = ("waves", "wave_by", "bake", "hold", "expires", "health", *LIMITS)
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,60}", re.ASCII)
@@ -121,25 +112,21 @@ def _pace(given: object) -> Pace:
 def _from_entry(number: int, entry: object, longest: float) -> Host:
     if not isinstance(entry, dict):
         raise InvalidInput(f"inventory entry {number} ({show(entry)}) is not a mapping: give name and url")
-    for key in entry:
-        if key not in KNOWN_KEYS:
-            raise InvalidInput(
-                f"inventory entry {number} has the unknown key {show(key)}; known: {', '.join(KNOWN_KEYS)}"
-            )
+    if unknown := [show(key) for key in entry if key not in KNOWN_KEYS]:
+        known = f"known: {', '.join(KNOWN_KEYS)}"
+        raise InvalidInput(f"inventory entry {number} has the unknown key {unknown[0]}; {known}")
     name = entry.get("name")
     if not isinstance(name, str) or not is_plain_name(name):
         raise InvalidInput(
             f"inventory entry {number} has the name {show(name)}: "
             f"give 1 to {MAX_LENGTH} characters of A-Z a-z 0-9 . _ -"
         )
-    verify, ca_file = entry.get("verify", True), entry.get("ca_file")
-    token_file, labels = entry.get("token_file"), entry.get("labels", {})
-    cert_file, key_file = entry.get("cert_file"), entry.get("key_file")
+    verify, labels = entry.get("verify", True), entry.get("labels", {})
+    ca_file, cert_file, key_file, token_file = map(entry.get, FILES)
     if not isinstance(verify, bool):
         raise _wrong(name, "verify", verify, "it must be true or false")
     for key in FILES:
-        value = entry.get(key)
-        if value is not None and not isinstance(value, str):
+        if not isinstance(value := entry.get(key), str | None):
             raise _wrong(name, key, value, "it must be a path")
     if ca_file and not verify:
         raise InvalidInput(f"host {show(name)} has a ca_file and verify false: choose one")

@@ -38,11 +38,7 @@ class Inventory:
     """All hosts, by name, in the order in which they were given."""
 
     def __init__(
-        self,
-        hosts: Iterable[Host],
-        pace: Pace = AT_ONCE,
-        kinds: str = "",
-        together: WriteLimit = UNLIMITED,
+        self, hosts: Iterable[Host], pace: Pace = AT_ONCE, kinds: str = "", together: WriteLimit = UNLIMITED
     ) -> None:
         self._together = together
         self.pace = pace
@@ -222,16 +218,12 @@ class LiveInventory:
         if self._version() != found:
             return  # replaced while it was read: the next look is for that
         log.info("inventory read again: %s", _difference(self._inventory, inventory))
-        self._remember(self._inventory, inventory)
+        now, kept = time.monotonic(), {host.ref for host in inventory}
+        gone = {host.ref: (host, now + self._settings.deadline) for host in self._inventory}
+        former = {**self._former, **gone}.items()
+        self._former = {ref: (host, end) for ref, (host, end) in former if now < end and ref not in kept}
         self._inventory, self._taken, self.fault = inventory, found, ""
-        self._taken_at = time.monotonic()
-
-    def _remember(self, old: Inventory, new: Inventory) -> None:
-        now = time.monotonic()
-        kept = {host.ref for host in new}
-        former = {ref: (host, until) for ref, (host, until) in self._former.items() if now < until}
-        gone = {host.ref: (host, now + self._settings.deadline) for host in old}
-        self._former = {ref: each for ref, each in {**former, **gone}.items() if ref not in kept}
+        self._taken_at = now
 
     def _version(self) -> tuple[int, ...] | None:
         return None if self._path is None else version_of(self._path)

@@ -17,12 +17,10 @@ from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import show
 from lockstep.worker.settings.plainyaml import Place, parse_plain
 
-NEVER_SET = frozenset(
-    (
-        *("host", "authorization", "proxy-authorization", "cookie", "x-lockstep-attempt"),
-        *("connection", "keep-alive", "upgrade", "te", "trailer", "transfer-encoding"),
-        *("content-length", "content-encoding", "expect"),
-    )
+NEVER_SET = (
+    *("host", "authorization", "proxy-authorization", "cookie", "x-lockstep-attempt"),
+    *("connection", "keep-alive", "upgrade", "te", "trailer", "transfer-encoding"),
+    *("content-length", "content-encoding", "expect"),
 )
 """Headers that are the host's, the carrier's or ours."""
 NO_EVIDENCE = frozenset((401, 403, 407))
@@ -60,9 +58,8 @@ def read_file(file: str, text: str) -> tuple[KindFile, Mapping[str, Any]]:
     try:
         canonical(document)
     except TypeError as error:  # a date, or a key that is no text
-        raise BadKind(
-            file, [Fault(1, "", f"has a value or key that is no JSON ({error}): put it in quotes")]
-        ) from None
+        rule = f"has a value or key that is no JSON ({error}): put it in quotes"
+        raise BadKind(file, [Fault(1, "", rule)]) from None
     if not isinstance(document, dict):
         raise BadKind(file, [Fault(1, "", "holds no mapping: start it with `kind: NAME`")])
 
@@ -199,10 +196,8 @@ def _broken_write(kind: KindFile, verb: str, write: WriteFile) -> Iterator[tuple
         for answer in getattr(write, key) or ():
             status, bare = answer.status, answer.where is None
             if bare and key in write.model_fields_set and seen.setdefault(status, key) != key:
-                yield (
-                    (verb, key),
-                    f"names {status}, as {seen[status]} does: name it once; null is the default",
-                )
+                rule = f"as {seen[status]} does: name it once; null is the default"
+                yield (verb, key), f"names {status}, {rule}"
             if status < 200 or (300 <= status < 400 and status != 304) or (took and status in NO_EVIDENCE):
                 yield (verb, key), f"names {status}, which can never mean that"
             elif bare and (status == 304 or status >= 500 or (200 <= status < 300) != took):

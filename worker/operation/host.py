@@ -68,7 +68,6 @@ class WriteLimit:
 
 
 UNLIMITED = WriteLimit()
-_FINGERPRINT_LENGTH = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +114,7 @@ class Host:
     """What the record keeps of a host."""
 
     def __post_init__(self) -> None:
-        digest = hashlib.sha256(self.url.encode()).hexdigest()[:_FINGERPRINT_LENGTH]
+        digest = hashlib.sha256(self.url.encode()).hexdigest()[:12]
         object.__setattr__(self, "credentials", self.token_file if self.auth is None else self.auth.file)
         object.__setattr__(self, "fingerprint", digest)
         object.__setattr__(self, "ref", HostRef(self.name, digest))

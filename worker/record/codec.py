@@ -132,14 +132,7 @@ def readable(kind: str, key: str, kept: Mapping[str, str], build: Callable[[str,
     return found
 
 
-def trace_from(fields: Fields) -> Trace | None:
-    """Read what the record keeps of the content of a host; None for what has none."""
-    names = ("was", "as_seen", "foreign", "restore_over")
-    was, seen, foreign, over = (fields.maybe(fields.digest, name) for name in names)
-    found = Trace(was, seen, foreign, over, fields.maybe(fields.flag, "overwrote") or False)
-    return None if found == Trace() else found
-
-
+DIGESTS = ("was", "as_seen", "foreign", "restore_over")
 COURSE = ("done", "passed", "released", "gate", "wave", "held")
 """What an operation with waves comes to, in the order within one millisecond."""
 
@@ -203,8 +196,9 @@ def step_from(host: HostName, text: str, *, undo_needed: bool, due_at: Millis | 
     fields = Fields.of(text)
     undo = fields.maybe(fields.word, "undo", Undo)
     before = fields.maybe(fields.word, "before", Presence)
-    trace = trace_from(fields)
-    if trace and trace.was:
+    digests = {name: fields.maybe(fields.digest, name) for name in DIGESTS}
+    trace = Trace(**digests, overwrote=fields.maybe(fields.flag, "overwrote") or False)
+    if trace.was:
         before = Presence.ABSENT if trace.was == ABSENT else Presence.PRESENT
     attempts = [_attempt(key, each) for key, each in fields.items("attempts", dict).items()]
     gate = fields.maybe(lambda name: Fields(fields.items(name, dict)), "gate")
@@ -227,7 +221,7 @@ def step_from(host: HostName, text: str, *, undo_needed: bool, due_at: Millis | 
         gate=None if gate is None else Gate(gate.number("round"), gate.at("at"), gate.text("said")),
         lost_fields=tuple(str(each) for each in fields.items("lost", list)),
         attempts=tuple(each for _, each in sorted(attempts, key=lambda pair: pair[0])),
-        trace=trace,
+        trace=None if trace == Trace() else trace,
     )
 
 

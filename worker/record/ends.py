@@ -206,8 +206,7 @@ class RedisEnds(Queries):
         return self._scripts.run("first", operation, what) == 1
 
     def forget(self, older_than: int, beyond: int, at_most: int) -> int:
-        candidates = self._oldest_ended(older_than, beyond, at_most)
-        return sum(self._forget(operation) for operation in candidates)
+        return sum(map(self._forget, self._oldest_ended(older_than, beyond, at_most)))
 
     def _forget(self, operation: OperationId) -> bool:
         try:

@@ -142,8 +142,7 @@ class Changes:
     def __init__(
         self, plain: Callable[[], Iterator[Status]], awaited: Callable[[], AsyncIterator[Status]]
     ) -> None:
-        self._plain = plain
-        self._awaited = awaited
+        self._plain, self._awaited = plain, awaited
 
     def __iter__(self) -> Iterator[Status]:
         """Block the thread until the next change."""
@@ -220,11 +219,8 @@ async def follow_async(
 def look(link: Link, operation: OperationId, with_steps: bool) -> Snapshot:
     """Read an operation, empty when Redis does not answer. Raises UnknownOperation."""
     try:
-        found = (
-            Snapshot(*link.waiting.with_steps(operation))
-            if with_steps
-            else Snapshot(link.waiting.operation(operation))
-        )
+        read = link.waiting
+        found = Snapshot(*read.with_steps(operation)) if with_steps else Snapshot(read.operation(operation))
     except StoreUnavailable:
         return Snapshot()
     if found.operation is None:

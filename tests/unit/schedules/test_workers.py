@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -92,7 +92,7 @@ def test_every_acknowledged_message_is_so_in_redis_even_if_the_connection_is_clo
         )
         qos: Any = transport.QoS.__new__(transport.QoS)
         vars(qos).update(channel=channel, _quick_ack=lambda tag: None, unacked_key="u", unacked_index_key="i")
-        qos.begin()
+        vars(qos).update(_noted=set(), _acknowledged=deque())
         channel._qos = qos
         for tag in ("a", "b"):
             schedule.thread(qos.ack, tag)

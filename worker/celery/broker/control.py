@@ -17,13 +17,11 @@ from lockstep.worker.celery.broker.links import POISON, dropped
 from lockstep.worker.process.secrets import masked
 
 log = logging.getLogger(__name__)
-LOOKS = frozenset(
-    {
-        *("ping", "active_queues", "stats", "registered", "conf"),
-        *("active", "reserved", "scheduled", "revoked"),
-        *("heartbeat", "lockstep_about", "lockstep_clock"),
-    }
-)
+LOOKS = {
+    *("ping", "active_queues", "stats", "registered", "conf"),
+    *("active", "reserved", "scheduled", "revoked"),
+    *("heartbeat", "lockstep_about", "lockstep_clock"),
+}
 """What `lockstep doctor` and a Flower that only shows ask for, and that Flower's clock is wrong."""
 BROKER = ("transport", "hostname", "port", "virtual_host")
 """What `stats` says of the broker; passwords stand among the rest."""

@@ -34,10 +34,6 @@ class QoS(links.QoS):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.begin()
-
-    def begin(self) -> None:
-        """Have nothing noted, and nothing to acknowledge."""
         self._noted: set[str] = set()
         self._acknowledged: deque[str] = deque()
         """Filled by the threads that run tasks; a tag belongs to the thread that takes it out."""
