@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import pickle
 import struct
+import time
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from celery.bootsteps import CLOSE, RUN  # type: ignore[attr-defined]
-from celery.worker import consumer
+from celery.exceptions import WorkerShutdown
+from celery.worker import consumer, state
 
 from lockstep.worker.celery.broker import pools
 from lockstep.worker.tasks import received
@@ -83,6 +86,31 @@ def test_what_is_left_outlives_a_lost_connection(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(consumer.Consumer, "on_close", lambda _: rig._end(None))
     rig.consumer.on_close()
     assert (rig.flushed, rig.ended) == (1, True)
+
+
+def test_a_worker_connects_later_each_time_while_no_connection_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    rig = Rig(monkeypatch, RUN)
+
+    def sleep(seconds: float) -> None:
+        rig.now += seconds
+
+    monkeypatch.setattr(received, "time", SimpleNamespace(monotonic=lambda: rig.now, sleep=sleep))
+    connected: list[float] = []
+    monkeypatch.setattr(consumer.Consumer, "connect", lambda _: connected.append(rig.now))
+    for lasted in (0, 0, 0, 0, 0, 3600, 0, 0):
+        rig.consumer.connect()
+        rig.now += lasted
+    pauses = [round(later - earlier) for earlier, later in pairwise(connected)]
+    assert pauses == [1, 2, 3, 4, 4, 3600, 1]
+
+
+def test_a_worker_that_is_to_stop_waits_for_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state, "should_stop", 0)
+    monkeypatch.setattr(consumer.Consumer, "connect", lambda _: None)
+    made: Any = object.__new__(received.Consumer)
+    made._tried = time.monotonic()
+    with pytest.raises(WorkerShutdown):
+        made.connect()
 
 
 @pytest.mark.parametrize("where", ["around the task", "in telling what it came to"])

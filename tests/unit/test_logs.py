@@ -110,6 +110,19 @@ def test_an_outage_that_goes_on_is_told_ever_more_rarely(bench: Bench) -> None:
     assert len(bench.lines()) == before + 1, "what comes again after a rest is news"
 
 
+def test_a_refusal_of_redis_that_goes_on_is_told_ever_more_rarely(bench: Bench) -> None:
+    for _ in range(18):
+        bench.log.error("no tasks are taken: %s", redis.OutOfMemoryError("full"))
+        bench.pass_time(4)
+    line = "no tasks are taken: full"
+    assert bench.lines() == [
+        *(line, line),
+        *(line, f"{line} (and 1 more like it)"),
+        *(line, f"{line} (and 3 more like it)"),
+        line,
+    ]
+
+
 @pytest.mark.parametrize("error", [ConnectionError("gone"), RedisError("gone"), StoreUnavailable("gone")])
 def test_an_outage_of_redis_is_one_line_a_cause_and_a_count(bench: Bench, error: Exception) -> None:
     for number in range(153):

@@ -172,6 +172,7 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "worker_deduplicate_successful_tasks": False,
         # Steps survive a lost broker connection by their record; cancelling them would only add ambiguity.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_enable_prefetch_count_reduction": False,  # not with Redis: it would only say so, each time
         "worker_enable_remote_control": True,  # its connection is what notices a lost broker
         "worker_hijack_root_logger": True,  # one format for all that a worker writes
         "worker_send_task_events": True,  # Flower

@@ -78,14 +78,14 @@ class RepeatLimit(logging.Filter):
         if record.levelno < logging.WARNING:
             return True
         kind = _kind(record)
-        outage = kind == AWAY_KIND or bool(record.exc_info and _explained(record.exc_info[1]))
+        outage = kind == AWAY_KIND or _is_outage(record)
         self._in_one_line(record, kind)
         now = time.monotonic()
         self._handler.acquire()
         try:
             window = self._kinds.get(kind)
             if window is None or now >= window.ends:
-                window = self._kinds[kind] = self._next(kind, 1 if outage else self.MOST, window, now)
+                window = self._kinds[kind] = self._next(outage, window, now)
             window.seen += 1
             left_out = window.seen - window.shows
         finally:
@@ -96,13 +96,13 @@ class RepeatLimit(logging.Filter):
             later(window.ends - now, lambda: self._tell(window, record))
         return left_out < 1
 
-    def _next(self, kind: LineKind, shows: int, before: _Window | None, now: float) -> _Window:
+    def _next(self, outage: bool, before: _Window | None, now: float) -> _Window:
         if len(self._kinds) >= MOST_KINDS:
             self._kinds.clear()
         lasts = self.WITHIN
-        if kind == AWAY_KIND and before and before.seen > 1 and now < before.ends + before.lasts:
+        if outage and before and before.seen > 1 and now < before.ends + before.lasts:
             lasts = min(2 * before.lasts, self.LONGEST)
-        return _Window(now + lasts, lasts, shows)
+        return _Window(now + lasts, lasts, 1 if outage else self.MOST)
 
     def _in_one_line(self, record: logging.LogRecord, kind: LineKind) -> None:
         if isinstance(record.args, tuple):
@@ -143,6 +143,12 @@ def _kind(record: logging.LogRecord) -> LineKind:
     kinds = [type(each).__name__ for each in (error, error.__cause__ if error else None) if each]
     about = getattr(record, "about", "")
     return record.name, f"{about} {str(record.msg)[:LONGEST_KIND]}", " ".join(kinds)
+
+
+def _is_outage(record: logging.LogRecord) -> bool:
+    given = record.args if isinstance(record.args, tuple) else ()
+    told = bool(record.exc_info and _explained(record.exc_info[1]))
+    return told or any(isinstance(each, AWAY) for each in given)
 
 
 def _is_out_of_reach(error: object) -> bool:

@@ -15,7 +15,7 @@ from celery.exceptions import Ignore, InvalidTaskError
 from celery.utils.log import get_logger
 from celery.worker import consumer as celery
 from celery.worker.request import Request
-from celery.worker.state import task_ready
+from celery.worker.state import maybe_shutdown, task_ready
 
 from lockstep.worker.celery import WAIT, Lockstep, TaskName
 from lockstep.worker.celery.broker.links import POISON, dropped
@@ -47,6 +47,8 @@ LONGEST_TEXT = 10_000
 EVENTS_WITHIN = 0.1
 """Seconds for which events of tasks are gathered. Celery sends them with every turn of its event loop, which
 waits for Redis each time: in per-host tasks, 40 % of the loop's time."""
+LONGEST_PAUSE = 4.0
+"""Seconds before a worker connects again; a connection that has lasted longer was a good one."""
 logger = get_logger(__name__)  # a request is judged outside of its task
 
 
@@ -59,12 +61,33 @@ class Consumer(celery.Consumer):
     blueprint: Any
     hub: Any
     _due = 0.0
+    _tried = -math.inf
+    """When it connected last, by `time.monotonic`."""
+    _pause = 0.0
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         """Leave out what workers tell each other: a forged election would have this one publish any task, a
         forged greeting would have it drop tasks as revoked, and a start without them is 2 s quicker.
         """
         super().__init__(*arguments, **{**options, "without_gossip": True, "without_mingle": True})
+
+    def connect(self) -> Any:
+        """Connect, a second later with each connection that did not last.
+
+        Redis lets in whom it then refuses what is asked first: it is full, lacks replicas, or the user may
+        not. Celery would try it again at once, over and over.
+        """
+        lasted = time.monotonic() - self._tried > LONGEST_PAUSE
+        self._pause = 0.0 if lasted else min(self._pause + 1.0, LONGEST_PAUSE)
+        until = time.monotonic() + self._pause
+        while time.monotonic() < until:
+            maybe_shutdown()
+            time.sleep(0.1)
+        self._tried = time.monotonic()
+        return super().connect()
+
+    def on_connection_error_before_connected(self, exc: BaseException) -> None:
+        logger.error("No tasks are taken until Redis serves: %s", exc)
 
     def on_send_event_buffered(self) -> None:
         """Have the events sent soon; called by any thread for each of them."""

@@ -167,6 +167,7 @@ def test_who_says_nothing_is_told(silent: str, said_by: SaidBy, monkeypatch: pyt
 
 
 SPEAKS = "what answers at this address is no Redis, or one that speaks TLS; see host and port in"
+NOT_PERMITTED = "Redis does not permit this user what Lockstep needs; docs/redis-users.acl has"
 WAITS = (
     "Redis does not answer: Timeout, something accepted the connection and did not answer as Redis does; "
     "is it a Redis?"
@@ -192,6 +193,46 @@ def test_a_worker_says_it_too(
     with Warm("celery", command, directory=tmp_path, env=env) as child:
         eventually(lambda: told in child.output(), "it says what is wrong")
         assert "Traceback" not in child.output()
+
+
+@pytest.mark.parametrize(
+    ("refuse", "told", "serve"),
+    [
+        (["CONFIG SET maxmemory 1"], "Redis is at its memory limit; raise", ["CONFIG SET maxmemory 0"]),
+        (
+            ["CONFIG SET min-replicas-to-write 1"],
+            "too few of its replicas are connected (min-replicas-to-write); start them",
+            ["CONFIG SET min-replicas-to-write 0"],
+        ),
+        (["ACL SETUSER default resetkeys"], NOT_PERMITTED, ["ACL SETUSER default ~*"]),
+        (["ACL SETUSER default resetchannels"], NOT_PERMITTED, ["ACL SETUSER default &*"]),
+    ],
+    ids=["full", "replicas", "keys", "channels"],
+)
+def test_a_worker_that_redis_refuses_says_so_in_a_line_and_goes_on_when_it_serves(
+    tmp_path: Path, refuse: Sequence[str], told: str, serve: Sequence[str]
+) -> None:
+    """It is let in, and refused what it asks first; told again, it has been tried again."""
+    options = ["-A", "lockstep", "worker", "-Q", "operations", "-l", "INFO"]
+    command = [sys.executable, "-m", "celery", *options]
+    with RedisServer(tmp_path, options=["--save", ""]) as server, redis.Redis.from_url(server.url) as admin:
+        server.start()
+        for each in refuse:
+            admin.execute_command(*each.split())
+        hosts = {"LOCKSTEP_HOSTS": "http://node1:1", "LOCKSTEP_REDIS_URL": server.url}
+        env = {**os.environ, **hosts, "PYTHONPATH": str(Path.cwd())}
+        with Warm("celery", command, directory=tmp_path, env=env) as child:
+            eventually(lambda: child.output().count(told) > 2, "it says what is wrong, and tries again")
+            for each in serve:
+                admin.execute_command(*each.split())
+            eventually(lambda: takes_tasks(admin), "it takes tasks")
+            assert child.running
+            assert "Traceback" not in child.output()
+            assert "Frequent restarts" not in child.output()
+
+
+def takes_tasks(admin: redis.Redis) -> bool:
+    return any(each["cmd"] == "brpop" for each in admin.client_list())
 
 
 def test_what_is_no_redis_is_told(http: str, said_by: SaidBy) -> None:
