@@ -286,8 +286,7 @@ def _on_clocks(facts: WorkFacts) -> Finding:
 
 def _on_queue(queue: str, facts: WorkFacts, settings: Settings) -> Finding:
     workers = sorted(name for name, queues in facts.queues.items() if queue in queues)
-    length = facts.lengths.get(queue, 0)
-    subject = f"queue {queue}"
+    length, subject = facts.lengths.get(queue, 0), f"queue {queue}"
     if not workers:
         text = f"no worker answers, {length} tasks wait"
         return Finding(subject, Level.FAILURE, text, f"celery -A lockstep worker -Q {queue}")
@@ -295,6 +294,7 @@ def _on_queue(queue: str, facts: WorkFacts, settings: Settings) -> Finding:
     full = length > FULL * settings.sweep_queue_limit
     if not full and growth > 0 and length + AHEAD * growth > settings.sweep_queue_limit:
         text, full = f"{text}, and {growth:.0f} more each second: more is asked for than they do", True
+    late = "; sweeps are put off, and resume nothing" if length > settings.sweep_queue_limit else ""
     if full:
-        return Finding(subject, Level.WARNING, text, "start more workers: docs/scale.md says how many")
+        return Finding(subject, Level.WARNING, text + late, "start more workers: docs/scale.md says how many")
     return Finding(subject, Level.OK, f"{named(workers)}; {length} tasks wait")

@@ -11,6 +11,7 @@ import pytest
 
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.celery import QUEUES
+from lockstep.worker.monitoring import metrics
 from lockstep.worker.monitoring.endpoint import GAUGES, Figures
 from lockstep.worker.operation.model import GroupId, HostName
 from lockstep.worker.record.keys import Keys
@@ -137,19 +138,23 @@ def test_an_operation_is_stuck_once_it_lasts_twice_as_long_as_it_may(
 
 
 def test_a_sweep_puts_off_while_either_queue_is_long_and_needs_no_connection_but_the_records(
-    redis_bench: RedisBench,
+    redis_bench: RedisBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each sweep once opened a connection to the broker, only to read how long its queues are."""
     settings = load_settings(sweep_queue_limit=2)
     runtime: Any = SimpleNamespace(settings=settings, store=redis_bench.store)
     no_broker: Any = None
+    counted: list[str] = []
+    monkeypatch.setattr(metrics, "count", counted.append)
 
     def said() -> str:
         return sweep._sweep(no_broker, runtime, lambda: None)
 
     for queue in QUEUES:
         redis_bench.client.rpush(f"{PREFIX}celery:{queue}", "a", "b")
-        assert said() == "resumed 0"
+        counted.clear()
+        assert (said(), counted) == ("resumed 0", [])
         redis_bench.client.rpush(f"{PREFIX}celery:{queue}", "c")
         assert said().startswith("put off: the queues are long")
+        assert counted == ["sweeps_put_off"]
         redis_bench.client.delete(f"{PREFIX}celery:{queue}")

@@ -153,6 +153,7 @@ def fires(folder: Path, samples: Samples, sweeps: float) -> set[str]:
         "LockstepBakeOverdue": last["lockstep_bake_overdue_seconds", ()],
         "LockstepPatrolBehind": 0.0,
         "LockstepNotDone": 0.0,
+        "LockstepSweepPutOff": 0.0,
         "LockstepRecordGone": 0.0,
         "LockstepStepRaised": 0.0,
         "LockstepWrongClock": 0.0,

@@ -142,6 +142,7 @@ def known() -> set[str]:
         "operations",
         "rollbacks",
         "sweeps",
+        "sweeps_put_off",
         "redis_errors",
         "messages_without_record",
         "messages_dropped",

@@ -40,6 +40,7 @@ METERS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
         END_SECONDS,
     ),
     "sweeps": ("Sweeps that were done.", (), ()),
+    "sweeps_put_off": ("Sweeps that resumed nothing, for a queue was long.", (), ()),
     "messages_dropped": ("Messages that nothing of ours can have sent.", (), ()),
     "not_done": ("Sweeps, patrols and looks of the patrol that failed.", ("work",), ()),
     "redis_errors": ("Tasks that could not reach Redis.", (), ()),

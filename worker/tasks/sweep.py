@@ -100,6 +100,7 @@ def _sweep(app: Celery, runtime: Runtime, go_on: Callable[[], None]) -> str:
     settings, store = runtime.settings, runtime.store
     store.forget(round(settings.retention_days * MS_PER_DAY), settings.retention_count, FORGOTTEN_AT_ONCE)
     if max(map(store.queue_length, QUEUES)) > settings.sweep_queue_limit:
+        metrics.count("sweeps_put_off")
         return "put off: the queues are long, so messages are late, not lost"
     resumed = 0
     for operation in store.due(settings.sweep_batch):

@@ -98,6 +98,8 @@ def test_work_that_is_done() -> None:
         (690, 0.52, Level.WARNING, ", and 1 more each second: more is asked for than they do"),
         (100, 3.0, Level.WARNING, ", and 3 more each second: more is asked for than they do"),
         (710, -5.0, Level.WARNING, ""),
+        (1000, 0.0, Level.WARNING, ""),
+        (1001, 9.0, Level.WARNING, "; sweeps are put off, and resume nothing"),
     ],
 )
 def test_a_queue_is_warned_of_above_70_percent_or_where_it_will_be_full_in_ten_minutes(
@@ -115,9 +117,8 @@ def test_a_queue_is_warned_of_above_70_percent_or_where_it_will_be_full_in_ten_m
 def test_a_patrol_that_is_behind_says_by_how_much() -> None:
     late = replace(WORK, patrol_overdue=130, patrol_lag=740_000)
     (found,) = (each for each in on_work(late, Settings()) if each.subject == "patrol")
-    assert found.text == (
-        "130 groups overdue, the first for 12 min 20 s: writes that land late are found late"
-    )
+    waiting = "130 groups overdue, the first for 12 min 20 s"
+    assert found.text == f"{waiting}: writes that land late are found late"
     assert found.remedy == "raise LOCKSTEP_PATROL_BATCH (20), or start workers of the queue rollback"
 
 
@@ -140,10 +141,8 @@ def test_hosts_that_do_not_answer_are_a_failure() -> None:
 def test_a_mixed_set_of_versions_names_who_runs_what() -> None:
     newer = replace(HERE, lockstep="1.3.0")
     (found,) = on_versions(HERE, {"b@x": newer, "a@x": newer, "c@x": HERE, "d@x": None})
-    assert found.level is Level.WARNING
-    assert found.text == (
-        "lockstep 1.2.0, celery 5.7.0: here, c@x; lockstep 1.3.0, celery 5.7.0: a@x, b@x; older ones: d@x"
-    )
+    said = "lockstep 1.2.0, celery 5.7.0: here, c@x; lockstep 1.3.0, celery 5.7.0: a@x, b@x; older ones: d@x"
+    assert (found.level, found.text) == (Level.WARNING, said)
     (same,) = on_versions(HERE, {"a@x": HERE})
     assert (same.level, same.text) == (Level.OK, "lockstep 1.2.0, celery 5.7.0 everywhere")
     assert on_versions(HERE, {}) == []
