@@ -8,7 +8,9 @@ import socket
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator
+from math import ceil
 from typing import Any
 
 import requests
@@ -21,6 +23,8 @@ from lockstep.worker.hosts.client import HEADERS, UNTRUSTED, Call, Detail, NoTLS
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 
 CHUNK = 16_384
+MOST_HEADERS, LONGEST_HEADER, LARGEST_HEAD = 5000, 100 * 1024, 300 * 1024
+"""What libcurl reads of an answer, by which steps call."""
 KINDS = {
     "ConnectTimeout": "connect timeout",
     "ReadTimeout": Detail.SILENT,
@@ -85,13 +89,45 @@ class _Call:
 _thread = threading.local()
 
 
-class _WholeLines:
-    """Reads the head of an answer, and takes no end of file for the end of a line or of the head."""
+class _Heads:
+    """Reads the heads of an answer, and takes no end of file for the end of a line or of a head.
+
+    http.client reads 100 lines of 64 KiB, and puts them together: it gets the lines of a head in blocks.
+    """
 
     def __init__(self, file: Any) -> None:
         self.file = file
+        self._blocks: deque[bytes] | None = None
+        """Of the head at hand; None before its status line."""
 
-    def readline(self, limit: int = -1) -> bytes:
+    def readline(self, limit: int) -> bytes:
+        if self._blocks is None:
+            self._blocks = deque()
+            return self._line(limit)
+        if not self._blocks:
+            *lines, end = self._lines()
+            text = b"".join(lines)
+            size = ceil(len(text) / ceil(len(text) / (limit - 1))) if text else 1  # none looks like the end
+            self._blocks += [text[at : at + size] for at in range(0, len(text), size)]
+            self._blocks.append(end)
+        block = self._blocks.popleft()
+        if not self._blocks:
+            self._blocks = None
+        return block
+
+    def _lines(self) -> Iterator[bytes]:
+        left = LARGEST_HEAD
+        for _ in range(MOST_HEADERS + 1):
+            line = self._line(LONGEST_HEADER)
+            left -= len(line)
+            if len(line) == LONGEST_HEADER or left < 0:
+                break
+            yield line
+            if line in (b"\r\n", b"\n"):
+                return
+        raise http.client.LineTooLong("headers")
+
+    def _line(self, limit: int) -> bytes:
         line: bytes = self.file.readline(limit)
         if not line.endswith(b"\n") and len(line) != limit:
             raise http.client.RemoteDisconnected("answer cut short")
@@ -105,14 +141,14 @@ class _WholeResponse(http.client.HTTPResponse):
     """An answer whose head is complete: neither half a line nor an interim answer (RFC 9110, 15.2) is one."""
 
     def begin(self) -> None:
-        head: Any = _WholeLines(self.fp)
-        self.fp = head
+        heads: Any = _Heads(self.fp)
+        self.fp = heads
         super().begin()
         while 100 <= self.status < 200 and self.status != http.HTTPStatus.SWITCHING_PROTOCOLS:
             self.headers = None  # type: ignore[assignment]  # as before the first head
             super().begin()
         if self.fp is not None:  # an answer without a body is closed already
-            self.fp = head.file
+            self.fp = heads.file
 
 
 class _Guarded(HTTPConnection):
@@ -235,11 +271,9 @@ def _flaw(error: BaseException) -> str | None:
         case http.client.IncompleteRead():
             return Detail.SHORT
         case http.client.LineTooLong():
-            return "a header is longer than 64 KiB"
+            return Detail.TOO_LARGE
         case http.client.BadStatusLine() | http.client.UnknownProtocol():
             return Detail.NO_HTTP
-        case http.client.HTTPException() if "headers" in str(error):
-            return "it has more than 100 headers"
         case DecodeError():
             return Detail.BADLY_ENCODED
     return None

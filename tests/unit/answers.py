@@ -173,10 +173,16 @@ ROWS = {
         after(b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n\x88\x00", until_closed), MISCONFIGURED, UNKNOWN
     ),
     # headers
-    "many headers": Row(KEEP + http(*(b"X-%d: 1" % n for n in range(1000))), SEEN, APPLIED, ENDED),
-    "too many headers": Row(http(*(b"X-%d: 1" % n for n in range(6000))), *ENDED),
-    "a large header": Row(KEEP + http(b"X: " + b"x" * 70_000), SEEN, APPLIED, ENDED),
-    "too large a header": Row(http(b"X: " + b"x" * 400_000), *ENDED),
+    "5,000 headers": Row(KEEP + http(*(b"X-%d: 1" % n for n in range(4999))), SEEN, APPLIED),
+    "5,001 headers": Row(http(*(b"X-%d: 1" % n for n in range(5000))), *ENDED),
+    "many headers that are cut off": Row(http(*(b"X-%d: 1" % n for n in range(200)))[:1500], *ENDED),
+    "a large header": Row(KEEP + http(b"X: " + b"x" * 102_394), SEEN, APPLIED),
+    "too large a header": Row(http(b"X: " + b"x" * 102_395), *ENDED),
+    "large headers": Row(KEEP + http(*[b"X: " + b"x" * 99_000] * 3), SEEN, APPLIED),
+    "too large headers": Row(http(*[b"X: " + b"x" * 99_000] * 4), *ENDED),
+    "many headers of an interim answer": Row(
+        KEEP + b"HTTP/1.1 103 Early\r\n" + b"X: 1\r\n" * 200 + b"\r\n" + http(), SEEN, APPLIED
+    ),
     "endless headers": Row(after(b"HTTP/1.1 200 OK\r\n", endless(b"X: 1\r\n")), *SLOW),
     "an endless header": Row(after(b"HTTP/1.1 200 OK\r\n", endless(b"x" * 999)), *SLOW),
     "a header without a colon": Row(http(b"no header"), *ENDED, (SEEN, APPLIED)),

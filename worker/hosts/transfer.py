@@ -32,7 +32,7 @@ UNREADABLE = {
     **dict.fromkeys((pycurl.E_UNSUPPORTED_PROTOCOL, pycurl.E_FTP_WEIRD_SERVER_REPLY), Detail.NO_HTTP),
     pycurl.E_PARTIAL_FILE: Detail.SHORT,
     **dict.fromkeys((pycurl.E_BAD_CONTENT_ENCODING, pycurl.E_WRITE_ERROR), Detail.BADLY_ENCODED),
-    100: "it has more than 5000 headers, or 300 KB of them",
+    100: Detail.TOO_LARGE,
 }
 """An answer came, and libcurl cannot make it out."""
 LOST = {
