@@ -15,13 +15,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
 from tests.serving import serving
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 Do = Callable[[socket.socket], object]
 Say = bytes | Do
 """What is sent before the connection is closed, or done to it; OK! in it is the success of the verb."""
 SUCCESS = {b"GET": b"200 OK", b"DELETE": b"200 OK"}
-TIMEOUT = 10.0
+TIMEOUT = 2 * PATIENCE
+"""Seconds for which the other side may do nothing: more than it takes for a test to fail."""
 
 
 class Answering(socketserver.ThreadingTCPServer):

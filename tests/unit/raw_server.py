@@ -9,9 +9,11 @@ import threading
 from collections.abc import Callable, Iterator
 
 from lockstep.producer.stack.ports import free_port
+from tests.waiting import PATIENCE
 
 Behaviour = Callable[[socket.socket], None]
-TIMEOUT = 10.0
+TIMEOUT = 2 * PATIENCE
+"""Seconds for which the other side may do nothing: more than it takes for a test to fail."""
 
 
 class RawServer:

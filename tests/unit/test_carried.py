@@ -21,9 +21,9 @@ from lockstep.worker.hosts.client import Call
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
-from tests.unit.answering import KEEP, TIMEOUT, Answering, answering, tell
+from tests.unit.answering import KEEP, Answering, answering, tell
 from tests.unit.answers import BODY, CARRIERS, USUAL, http, served
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +48,12 @@ def request(verb: str, url: str, may_send: Callable[[], bool] = lambda: True) ->
         may_send=may_send,
         stopping=lambda: False,
     )
+
+
+def endless(verb: str, url: str) -> Call:
+    """Ask, and wait for longer than a test may take."""
+    ends = time.monotonic() + 2 * PATIENCE
+    return replace(request(verb, url), settings=USUAL.but(read_timeout=2 * PATIENCE), ends=ends)
 
 
 @pytest.mark.parametrize("kept", [False, True], ids=["fresh", "kept"])
@@ -83,7 +89,7 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_that_of_the_next_reque
 
     def twice(peer: socket) -> bool:
         peer.sendall(http(status=b"404 Not Found"))
-        assert go.wait(TIMEOUT)
+        assert go.wait(PATIENCE)
         tell(peer, http(status=b"201 Created"))
         gone.set()
         return True
@@ -92,7 +98,7 @@ def test_an_answer_that_nobody_asked_for_is_not_taken_for_that_of_the_next_reque
     with answering({"twice": twice, "refused": KEEP + http(status=b"403 Forbidden")}) as server:
         first = loop.carry(request("GET", f"{server.url}/twice/"))
         go.set()
-        assert gone.wait(TIMEOUT)
+        assert gone.wait(PATIENCE)
         said = loop.carry(request(verb, f"{server.url}/refused/"))
         assert [said.status for said in (first, said) if isinstance(said, Reply)] == [404, 403]
         assert (server.connections, server.asked["refused"]) == (2, 1)
@@ -165,14 +171,14 @@ def test_what_is_sent_is_what_was_asked_for_and_nothing_of_the_environment(
 @pytest.mark.parametrize(("verb", "within"), [("GET", 0.0), ("POST", transfer.GRACE)])
 def test_a_worker_that_is_told_to_stop_waits_no_longer(server: Answering, verb: str, within: float) -> None:
     asked, stopping = server.asked["silence"], Event()
-    call = replace(request(verb, f"{server.url}/silence/"), stopping=stopping.is_set)
+    call = replace(endless(verb, f"{server.url}/silence/"), stopping=stopping.is_set)
     with ThreadPoolExecutor(1) as pool:
         said = pool.submit(LOOPS[True].carry, call)
         eventually(lambda: server.asked["silence"] == asked + 1, "it was asked")
         stopping.set()
         began = time.monotonic()
         assert said.result() == NoReply(Trouble.LOST, "the worker is being stopped")
-    assert within <= time.monotonic() - began < within + 2.0
+    assert within <= time.monotonic() - began < PATIENCE
 
 
 def test_ctrl_c_ends_a_call_at_once(server: Answering) -> None:
@@ -187,14 +193,8 @@ def test_ctrl_c_ends_a_call_at_once(server: Answering) -> None:
     other.start()
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        LOOPS[True].carry(
-            replace(
-                request("POST", f"{server.url}/silence/"),
-                settings=USUAL.but(read_timeout=60.0),
-                ends=began + 60,
-            )
-        )
-    assert time.monotonic() - began < 2.0
+        LOOPS[True].carry(endless("POST", f"{server.url}/silence/"))
+    assert time.monotonic() - began < PATIENCE
     other.join()
     eventually(lambda: server.closed["silence"] > closed, "its connection is given up")
 

@@ -10,6 +10,7 @@ from lockstep.worker.hosts.client import Detail
 from lockstep.worker.operation.answer import HttpRequest, NoReply, Reply, Trouble
 from tests.unit.client import client
 from tests.unit.raw_server import TIMEOUT, RawServer, serving
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("exchange")
 VERBS = ("POST", "PUT", "PATCH", "DELETE")
@@ -42,7 +43,7 @@ def test_a_large_body_that_nobody_reads_ends_in_time() -> None:
         server.closing.wait(TIMEOUT)
 
     with serving(behave) as server:
-        said = client(server.url, read_timeout=0.5, call_timeout=TIMEOUT).ask(large("POST", 20))
+        said = client(server.url, read_timeout=0.5).ask(large("POST", 20))
     assert said == NoReply(Trouble.LOST, Detail.SILENT)
     assert (server.accepted, len(server.received)) == (1, 1)
 
@@ -57,6 +58,6 @@ def test_a_large_body_that_is_read_too_slowly_ends_with_the_call() -> None:
     with serving(behave) as server:
         host = client(server.url, connect_timeout=1.0, read_timeout=1.0, call_timeout=1.0)
         said = host.ask(large("POST", 20))
-        assert server.closed.wait(TIMEOUT), "the connection is given up"
+        assert server.closed.wait(PATIENCE), "the connection is given up"
     assert said == NoReply(Trouble.LOST, Detail.OVERLONG)
     assert server.accepted == 1

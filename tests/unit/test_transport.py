@@ -16,13 +16,12 @@ from lockstep.worker.operation.content import Effect
 from tests.unit import client as carried
 from tests.unit.client import G, client, write
 from tests.unit.raw_server import TIMEOUT, RawServer, refusing_port, reset, serving
+from tests.waiting import PATIENCE
 
 by_each = pytest.mark.usefixtures("exchange")
-SILENT: dict[str, Any] = {"connect_timeout": 5.0, "read_timeout": 0.5, "call_timeout": 5.0}
+SILENT: dict[str, Any] = {"read_timeout": 0.5}
 DRIPPING: dict[str, Any] = {"connect_timeout": 1.0, "read_timeout": 1.0, "call_timeout": 1.0}
 """One bound alone can be the first to pass, however long who answers does not get the processor."""
-LONGEST = 1.0 + 2.0
-"""The call's own bound, and as much again as a busy machine may need."""
 CREATED = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
 ABSENT = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
 FOUND = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -142,7 +141,7 @@ def test_silence_ends_after_the_read_timeout() -> None:
     with serving(RawServer.until_closed) as server:
         start = time.monotonic()
         answer = write(client(server.url, **SILENT))
-        assert time.monotonic() - start < LONGEST
+        assert time.monotonic() - start < PATIENCE
     assert (answer.effect, answer.text) == (Effect.UNKNOWN, "answer lost: read timeout")
 
 
@@ -167,12 +166,12 @@ def test_a_dripping_answer_ends_with_the_call_timeout(head: bytes, drop: bytes) 
         host = client(server.url, **DRIPPING)
         start = time.monotonic()
         answer = write(host)
-        assert time.monotonic() - start < LONGEST
+        assert time.monotonic() - start < PATIENCE
         assert (answer.effect, answer.text) == (
             Effect.UNKNOWN,
             "answer lost: the call took longer than call_timeout",
         )
-        assert server.closed.wait(5), "the connection is given up, not left dripping"
+        assert server.closed.wait(PATIENCE), "the connection is given up, not left dripping"
         assert host.look_at_group(G).verdict is LookVerdict.NO_INFORMATION
 
 
@@ -187,7 +186,7 @@ def test_a_body_over_the_cap_is_not_read_to_its_end() -> None:
     with serving(behave) as server:
         host = client(server.url, max_body_bytes=100_000)
         assert host.look_at_group(G).verdict is LookVerdict.OVERSIZED
-        assert server.closed.wait(5)
+        assert server.closed.wait(PATIENCE)
 
 
 @by_each
@@ -207,7 +206,7 @@ def test_the_time_to_send_is_looked_at_after_connecting() -> None:
         clock = JumpingClock(readings=1)  # the second reading is the guard's
         answer = write(client(server.url, clock=clock), within=30.0)
         assert answer.effect is Effect.NOT_APPLIED
-        assert server.connected.wait(5), "it had connected"
+        assert server.connected.wait(PATIENCE), "it had connected"
     assert bytes(server.received) == b""
 
 
