@@ -13,7 +13,7 @@ from tests.contract.bench import PREFIX, SETTLED, RedisBench
 from tests.contract.contents import FOREIGN, Thing
 from tests.contract.driver import PRESENT, A, B, Driver
 from tests.contract.waves import TWO, accepted, gate, rollout
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 Heard = Callable[[], list[tuple[str, tuple[str, ...]]]]
 
@@ -28,7 +28,7 @@ def heard(redis_bench: RedisBench) -> Iterator[Heard]:
         def told() -> list[tuple[str, tuple[str, ...]]]:
             redis_bench.client.publish(f"{PREFIX}events:end", "{}")
             found: list[tuple[str, tuple[str, ...]]] = []
-            while (message := following.get_message(timeout=10)) and message["data"] != "{}":
+            while (message := following.get_message(timeout=PATIENCE)) and message["data"] != "{}":
                 event = json.loads(message["data"])
                 hosts = event.get("hosts") or ([event["host"]] if "host" in event else [])
                 found.append((event["what"], tuple(hosts)))

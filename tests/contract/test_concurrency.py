@@ -16,6 +16,7 @@ from lockstep.worker.operation.model import Decision, HostName, Outcome, State
 from lockstep.worker.operation.transitions import Accepted, Busy, Forward, Progress, Refusal
 from tests.contract.bench import RedisBench
 from tests.contract.driver import PRESENT, A, B, Driver
+from tests.waiting import PATIENCE
 
 T = TypeVar("T")
 AT_ONCE = 8
@@ -32,7 +33,7 @@ def together(calls: Sequence[Callable[[], T]]) -> list[T]:
     start = Barrier(len(calls))
 
     def run(call: Callable[[], T]) -> T:
-        start.wait(10)
+        start.wait(PATIENCE)
         return call()
 
     with ThreadPoolExecutor(len(calls)) as pool:

@@ -20,6 +20,7 @@ from tests.unit.answering import tell
 from tests.unit.client import G
 from tests.unit.frames import GONE, NOT_FOUND, PING, REFUSED, Frames, speaking
 from tests.unit.places import TRUSTED, authority, context
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
 
@@ -58,7 +59,7 @@ def test_a_connection_is_kept_though_something_came_that_belongs_to_no_request()
 
     def ping(connection: ssl.SSLSocket) -> None:
         if server.asked == 1:
-            assert go.wait(10)
+            assert go.wait(PATIENCE)
             tell(connection, PING)
             gone.set()
 
@@ -66,6 +67,6 @@ def test_a_connection_is_kept_though_something_came_that_belongs_to_no_request()
         server.then, host = ping, called(server, curl.Loop().carry)
         assert host.look_at_group(G).verdict is LookVerdict.SEEN
         go.set()
-        assert gone.wait(10)
+        assert gone.wait(PATIENCE)
         assert host.look_at_group(G).verdict is LookVerdict.SEEN
         assert server.spoken == ["h2"]

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -26,6 +27,7 @@ from tests.contract.tls_server import Server, served
 from tests.integration.redis_servers.certificates import Authority
 from tests.unit.answering import tell
 from tests.unit.client import G
+from tests.waiting import PATIENCE
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
 UNTRUSTED = "TLS error: its certificate is of an authority that is not trusted"
@@ -89,7 +91,7 @@ def test_a_connection_is_kept_until_an_answer_comes_that_nobody_asked_for(
 
     def then(connection: socket.socket) -> None:
         if len(running.heads) == 5 and carrier == "libcurl":  # the other keeps no connection
-            assert go.wait(10)
+            assert go.wait(PATIENCE)
             tell(connection, b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"groupId": "g"}')
             gone.set()
 
@@ -100,7 +102,7 @@ def test_a_connection_is_kept_until_an_answer_comes_that_nobody_asked_for(
             assert host.look_at_group(G).presence is Presence.ABSENT
         assert running.accepted == (1 if carrier == "libcurl" else 5)
         go.set()
-        assert carrier == "requests" or gone.wait(10)
+        assert carrier == "requests" or gone.wait(PATIENCE)
         assert host.look_at_group(G).presence is Presence.ABSENT
         assert running.accepted == (2 if carrier == "libcurl" else 6)
 
@@ -270,13 +272,14 @@ def test_nothing_is_sent_where_the_connection_took_longer_than_the_attempt_may_w
     signed = authority.sign("localhost", "DNS:localhost")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(signed.certificate, signed.key)
-    asked = threading.Event()
+    late = threading.Event()
     received: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
             peer, _ = listener.accept()
-            assert asked.wait(10)
+            assert peer.recv(1, socket.MSG_PEEK), "the handshake has begun"
+            late.set()
             with context.wrap_socket(peer, server_side=True) as secured:
                 try:
                     received.append(secured.recv(65536))
@@ -285,11 +288,10 @@ def test_nothing_is_sent_where_the_connection_took_longer_than_the_attempt_may_w
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        host = called(Host(HostName("n"), f"https://localhost:{listener.getsockname()[1]}", verify=False))
-        over = host.clock.elapsed() + 0.2
-        threading.Timer(0.3, asked.set).start()
-        said = host.write(Action.CREATE, G, AttemptId("a1"), over)
-        assert host.clock.elapsed() > over
-        thread.join(10)
+        there = Host(HostName("n"), f"https://localhost:{listener.getsockname()[1]}", verify=False)
+        clock = Mock(elapsed=lambda: 2.0 if late.is_set() else 0.0)
+        said = HostClient(there, Settings(), carry, clock).write(Action.CREATE, G, AttemptId("a1"), 1.0)
+        assert late.is_set()
+        thread.join(PATIENCE)
     assert (said.effect, said.text) == (Effect.NOT_APPLIED, "too late to send: the time to send had passed")
     assert received == [b""], "the handshake was done, and nothing came after it"

@@ -60,7 +60,7 @@ class Whole(Bench):
     def counts(self) -> str:
         """What Prometheus is told."""
         address = f"http://127.0.0.1:{self.settings.metrics_port}/metrics"
-        with urllib.request.urlopen(address, timeout=10) as answer:
+        with urllib.request.urlopen(address, timeout=PATIENCE) as answer:
             return str(answer.read().decode())
 
 
@@ -175,7 +175,7 @@ def test_the_worker_says_what_it_is_and_that_it_lives(
     whole: Whole, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert isinstance(whole.app.control, Control)
-    (told,) = whole.app.control.broadcast("lockstep_about", reply=True, timeout=5, limit=1)
+    (told,) = whole.app.control.broadcast("lockstep_about", reply=True, timeout=PATIENCE, limit=1)
     assert next(iter(told.values()))["lockstep"]
     eventually(lambda: probe.main(["live"]) == 0, "its heart beats")
     assert probe.main(["ready"]) == 0

@@ -69,7 +69,7 @@ def test_the_same_id_and_payload_give_the_existing_operation_and_send_nothing(
 def test_the_same_id_answers_after_the_end_too(cluster: ClusterClient, hand: Hand) -> None:
     hand.commit(cluster.create_group("team-a", operation_id="ticket-1"))
 
-    assert cluster.create_group("team-a", operation_id="ticket-1").wait(5).committed
+    assert cluster.create_group("team-a", operation_id="ticket-1").wait(PATIENCE).committed
     assert queued(hand) == 3
 
 
@@ -190,7 +190,7 @@ def test_a_caller_for_whom_no_connection_is_free_hears_so_in_time(
     asks = threading.Thread(target=lambda: made.append(cluster.create_group("team-a")), daemon=True)
     asks.start()
     try:
-        eventually(lambda: made, "the caller has its answer", patience=10)
+        eventually(lambda: made, "the caller has its answer")
     finally:
         for each in held:
             each.release()

@@ -18,7 +18,7 @@ from lockstep.worker.settings import Settings
 from lockstep.worker.tasks.figures import FiguresReader
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import NODE1, NODE2, Hand
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 
 def pass_gate(hand: Hand, operation: str, host: str, look: str) -> None:
@@ -69,7 +69,9 @@ def test_every_view_tells_how_far_it_is_and_what_it_went_through(
     assert [each["wave"] for each in document["hosts"]] == [1, 2, 2]
     operation.cancel("enough")
     hand.restore(operation, NODE1)
-    assert [each.said for each in operation.wait(5).course if each.what == "released"] == ["bob: it is well"]
+    assert [each.said for each in operation.wait(PATIENCE).course if each.what == "released"] == [
+        "bob: it is well"
+    ]
     told = lockstep("status", operation.id).out
     assert "waves      2 of 2 opened, " in told
     page = tmp_path / "report.html"

@@ -18,7 +18,7 @@ from tests.chaos.journal import commands
 from tests.contract.test_worker import working
 from tests.integration.kinds.node import Rig
 from tests.model.trace import replay
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 
 class OneProcess(Rig):
@@ -59,7 +59,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         rig = OneProcess(stack, folder)
         yield rig
         # Whichever tests were run here, and however it ends: the journal has a thing.
-        rig.client.create("notice/last", text="last").wait(30)
+        rig.client.create("notice/last", text="last").wait(PATIENCE)
         trace = replay(commands(folder / "redis"))
     assert trace.wrong == []
     assert trace.things

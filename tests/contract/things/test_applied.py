@@ -12,7 +12,7 @@ from lockstep import ClusterClient, Pace
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.settings import Settings
 from tests.integration.kinds.node import PATH, THING, Rig
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 WANTED = """\
 present:
@@ -88,8 +88,8 @@ def test_a_host_that_no_operation_on_a_thing_covered_is_named_if_it_serves_its_k
     rig: Rig, tmp_path: Path
 ) -> None:
     some, new = ["node1", "node2"], ["notice/new", "pin/new"]
-    assert rig.client.create("notice/new", some, text="hello").wait(30).committed
-    assert rig.client.create("pin/new", some).wait(30).committed
+    assert rig.client.create("notice/new", some, text="hello").wait(PATIENCE).committed
+    assert rig.client.create("pin/new", some).wait(PATIENCE).committed
     drifted = rig.cli("drift", *new)
     assert (drifted.returncode, drifted.stdout.startswith("no drift in 2 things")) == (0, True), drifted
     assert drifted.stderr == (
@@ -114,19 +114,19 @@ def test_a_host_that_no_operation_on_a_thing_covered_is_named_if_it_serves_its_k
 
 def test_a_thing_that_is_nowhere_is_no_new_hosts_business(rig: Rig) -> None:
     some = ["node1", "node2"]
-    assert rig.client.create("pin/gone", some).wait(30).committed
+    assert rig.client.create("pin/gone", some).wait(PATIENCE).committed
     assert [each.uncovered for each in rig.client.drift(["pin/gone"])] == [("node3",)]
     with_waves = rig.client.delete("pin/gone", some, pace=Pace("1,100%", hold=True))
     eventually(lambda: with_waves.steps()[0].outcome, "its first wave is done")
     assert [each.uncovered for each in rig.client.drift(["pin/gone"])] == [()], "an operation is at work"
     with_waves.cancel("enough")
-    assert with_waves.wait_end(30).state == "rolled_back"
-    assert rig.client.delete("pin/gone", some).wait(30).committed
+    assert with_waves.wait_end(PATIENCE).state == "rolled_back"
+    assert rig.client.delete("pin/gone", some).wait(PATIENCE).committed
     assert [each.uncovered for each in rig.client.drift(["pin/gone"])] == [()]
 
 
 def test_a_host_that_does_not_serve_groups_or_a_kind_is_never_asked_about_them(rig: Rig) -> None:
-    assert "other" not in [host.host for host in rig.client.create_group("team-z").wait(30).hosts]
+    assert "other" not in [host.host for host in rig.client.create_group("team-z").wait(PATIENCE).hosts]
     assert [each.uncovered for each in rig.client.drift(["team-z"])] == [()]
     assert [each.silent for each in rig.client.drift(["team-none"])] == [()]
     for command in ("exists other team-z", f"exists other {THING}", "sync other", "probe other"):

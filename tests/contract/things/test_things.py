@@ -12,7 +12,7 @@ from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.errors import CancelRefused, GroupBusy, InvalidInput
 from lockstep.worker.operation.model import Stage, State
 from tests.integration.kinds.node import PATH, THING, Rig
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 
 def test_create_set_and_delete_on_every_host_that_serves_the_kind(rig: Rig) -> None:
@@ -22,19 +22,19 @@ def test_create_set_and_delete_on_every_host_that_serves_the_kind(rig: Rig) -> N
     assert rig.nodes[0].asked[-1] == f"GET {PATH} 200", "a look proved it"
     rig.nodes[1].plant(PATH, "another", owner="bob")
     in_waves = rig.client.set(THING, text="new", pace=Pace("1,100%"))
-    assert in_waves.wait(30).committed
+    assert in_waves.wait(PATIENCE).committed
     assert (rollout := in_waves.status().rollout) is not None
     assert rollout.waves == 2
     assert rig.texts() == ["new"] * 3
     assert rig.nodes[1].holds[PATH]["owner"] == "bob", "what is not given stays"
-    again = rig.client.set(THING, text="new").wait(30)
+    again = rig.client.set(THING, text="new").wait(PATIENCE)
     assert {host.outcome for host in again.hosts} == {"unchanged"}
     listed = [line.split()[1] for line in rig.cli("list").stdout.splitlines()[1:]]
     assert listed == ["set", "set", "create"], "as it was asked"
     assert rig.cli("exists", "node1", THING).stdout == f"{THING} exists on node1\n"
     refused = rig.cli("delete", THING)
     assert (refused.returncode, "would not bring back its readers" in refused.stderr) == (2, True)
-    assert rig.client.delete(THING, accept_loss=True).wait(30).committed
+    assert rig.client.delete(THING, accept_loss=True).wait(PATIENCE).committed
     assert rig.texts() == [None] * 3
     assert rig.cli("exists", "node1", THING).returncode == 1
 
@@ -99,12 +99,12 @@ def test_a_set_is_called_a_set_when_it_is_cancelled_and_a_delete_a_delete_when_i
     assert (
         rig.cli("cancel", held.id).stdout == f'cancelled operation {held.id}: set "{THING}" is rolled back\n'
     )
-    assert held.wait(30).state is State.ROLLED_BACK
+    assert held.wait(PATIENCE).state is State.ROLLED_BACK
     committed = rig.client.set(THING, text="new")
-    assert committed.wait(30).committed
+    assert committed.wait(PATIENCE).committed
     with pytest.raises(CancelRefused, match=r"it is committed; set or delete it instead$"):
         committed.cancel()
-    assert rig.client.delete(THING, accept_loss=True).wait(30).committed
+    assert rig.client.delete(THING, accept_loss=True).wait(PATIENCE).committed
     rig.nodes[0].plant(PATH, "theirs")
     repaired = rig.cli("repair", THING, "--accept-loss")
     assert repaired.stdout.startswith('deleted notice "team%2Fa" on 1 host (operation '), repaired
@@ -114,13 +114,13 @@ def test_a_failed_delete_brings_the_content_back(rig: Rig) -> None:
     for node, text in zip(rig.nodes, ("one", "two", "three"), strict=True):
         node.plant(PATH, text)
     rig.nodes[0].refuses = True
-    assert rig.client.delete(THING, accept_loss=True).wait(30).state is State.ROLLED_BACK
+    assert rig.client.delete(THING, accept_loss=True).wait(PATIENCE).state is State.ROLLED_BACK
     assert rig.texts() == ["one", "two", "three"]
 
 
 def test_create_refuses_where_other_content_stands(rig: Rig) -> None:
     rig.nodes[1].plant(PATH, "theirs")
-    result = rig.client.create(THING, text="ours").wait(30)
+    result = rig.client.create(THING, text="ours").wait(PATIENCE)
     assert result.reason == "node2 refused (it is there with other content: set it)"
     assert rig.texts() == [None, "theirs", None]
 
@@ -193,7 +193,7 @@ def test_a_plan_shows_the_fields_that_would_change_and_what_an_undo_would_lose(r
 
 
 def test_the_first_wave_of_a_thing_is_compared_with_what_is_asked_while_it_is_held(rig: Rig) -> None:
-    assert rig.client.create(THING, text="hello").wait(30).committed
+    assert rig.client.create(THING, text="hello").wait(PATIENCE).committed
     held = rig.client.set(THING, text="new", pace=Pace("1,100%", hold=True))
     eventually(lambda: (standing := held.status().rollout) and standing.stage is Stage.WAITING, "it is held")
     assert rig.cli("drift", THING).returncode == 0
@@ -208,11 +208,11 @@ def test_the_first_wave_of_a_thing_is_compared_with_what_is_asked_while_it_is_he
     assert f"`lockstep cancel {held.id}` brings its hosts back" in drifted.stdout
     rig.nodes[0].holds[PATH]["text"] = "new"
     held.cancel("enough")
-    assert held.wait_end(30).state is State.ROLLED_BACK
+    assert held.wait_end(PATIENCE).state is State.ROLLED_BACK
 
 
 def test_drift_is_shown_field_by_field_and_repaired(rig: Rig) -> None:
-    assert rig.client.create(THING, text="hello").wait(30).committed
+    assert rig.client.create(THING, text="hello").wait(PATIENCE).committed
     assert rig.cli("drift", THING).returncode == 0
     for node in rig.nodes[:2]:
         node.holds[PATH]["text"] = "changed"
@@ -232,7 +232,7 @@ def test_drift_is_shown_field_by_field_and_repaired(rig: Rig) -> None:
     assert repaired.returncode == 0, repaired
     assert rig.texts() == ["hello"] * 3
     assert rig.cli("drift", THING).returncode == 0
-    assert rig.client.create("pin/left").wait(30).committed
+    assert rig.client.create("pin/left").wait(PATIENCE).committed
     file = rig.directory / "kinds" / "notice.yaml"
     source = file.read_text()
     file.unlink()
@@ -247,7 +247,7 @@ def test_drift_is_shown_field_by_field_and_repaired(rig: Rig) -> None:
 
 def test_what_is_gone_with_its_secret_is_made_anew_with_it_and_not_repaired(rig: Rig) -> None:
     member, secret = "member/ann", {"password": "open-sesame"}
-    assert rig.client.create(member, secrets=secret).wait(30).committed
+    assert rig.client.create(member, secrets=secret).wait(PATIENCE).committed
     rig.nodes[0].holds.clear()
     drifted, repaired = rig.cli("drift", member), rig.cli("repair", member)
     remedy = (
@@ -258,6 +258,6 @@ def test_what_is_gone_with_its_secret_is_made_anew_with_it_and_not_repaired(rig:
         2,
         True,
     )
-    assert rig.client.set(member, create=True, secrets=secret).wait(30).committed
+    assert rig.client.set(member, create=True, secrets=secret).wait(PATIENCE).committed
     assert rig.cli("drift", member).returncode == 0
-    assert rig.client.delete(member).wait(30).committed
+    assert rig.client.delete(member).wait(PATIENCE).committed
