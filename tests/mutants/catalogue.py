@@ -18,7 +18,7 @@ MUTANTS = (
     ),
     mutant(
         "only those touched hosts are undone that confirmed their write",
-        ("begin.lua", "change('SADD', UNDO, host)\n", ""),
+        ("step.lua", "  if not undo then change('SADD', UNDO, host) end\n", ""),
         (
             "step.lua",
             "  step.outcome = outcome\n",

@@ -244,15 +244,11 @@ def _content(file: str) -> bytes:
 
 
 def _carried(curl: pycurl.Curl) -> CallFigures:
-    sent = curl.getinfo(pycurl.REQUEST_SIZE)  # its body is in it
-    received = curl.getinfo(pycurl.HEADER_SIZE) + curl.getinfo(pycurl.SIZE_DOWNLOAD_T)
-    return CallFigures(
-        connected=curl.getinfo(pycurl.CONNECT_TIME),
-        secured=curl.getinfo(pycurl.APPCONNECT_TIME),
-        first_byte=curl.getinfo(pycurl.STARTTRANSFER_TIME) if received else 0.0,  # else when it failed
-        total=curl.getinfo(pycurl.TOTAL_TIME),
-        sent=sent,
-        received=received,
-        kept=bool(sent) and curl.getinfo(pycurl.NUM_CONNECTS) == 0,
-        status=curl.getinfo(pycurl.RESPONSE_CODE),
-    )
+    told = curl.getinfo
+    sent = told(pycurl.REQUEST_SIZE)  # its body is in it
+    received = told(pycurl.HEADER_SIZE) + told(pycurl.SIZE_DOWNLOAD_T)
+    connected, secured, total = map(told, (pycurl.CONNECT_TIME, pycurl.APPCONNECT_TIME, pycurl.TOTAL_TIME))
+    first_byte = told(pycurl.STARTTRANSFER_TIME) if received else 0.0  # else when it failed
+    kept = bool(sent) and told(pycurl.NUM_CONNECTS) == 0
+    status = told(pycurl.RESPONSE_CODE)
+    return CallFigures(connected, secured, first_byte, total, sent, received, kept, status)

@@ -142,10 +142,7 @@ def tell_clock(app: Any) -> None:
 
 
 def close_gaps() -> None:
-    """Let Flower ask for its password at /metrics too, show nothing that no worker says, and listen again.
-
-    And tell of its clock.
-    """
+    """Let Flower ask for its password at /metrics, show only what workers say, listen on, tell its clock."""
     from flower import app, events  # type: ignore[import-untyped]
     from flower.views import monitor  # type: ignore[import-untyped]
     from tornado.web import authenticated

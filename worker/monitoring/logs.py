@@ -165,10 +165,7 @@ def _explained(error: BaseException | None) -> bool:
 
 
 def limit_repeats(logger: logging.Logger, explain: Callable[[BaseException], str | None]) -> None:
-    """Let no handler of a logger write the same warning more than a few times in five seconds.
-
-    `explain` returns what is wrong and its remedy for an error that it knows.
-    """
+    """Bound what each handler of a logger writes; `explain` gives the remedy for an error that it knows."""
     for handler in logger.handlers:
         if not any(isinstance(each, RepeatLimit) for each in handler.filters):
             handler.addFilter(RepeatLimit(handler, explain))

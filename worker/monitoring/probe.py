@@ -16,6 +16,7 @@ STALE = 30.0
 """Seconds after which a heartbeat is a dead one's; six beats, for a busy machine is late now and then."""
 CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 """One for all processes of a machine, which nobody sets; the file's time is by it, not since 1970."""
+FRESH = ".new"
 BOOT = "/proc/sys/kernel/random/boot_id"
 
 
@@ -47,7 +48,7 @@ class HealthFiles:
         return _left(self.live)[1]
 
     def remove(self) -> None:
-        for path in (self.live, self.ready, _fresh(self.live), _fresh(self.ready)):
+        for path in (self.live, self.ready, self.live + FRESH, self.ready + FRESH):
             try:
                 os.unlink(path)  # noqa: PTH108
             except FileNotFoundError:
@@ -102,16 +103,12 @@ def _by_pid(pid: int | str) -> str:
 
 def _write(path: str, more: str) -> None:
     """Replace a file atomically: a reader finds the old one or the new one."""
-    fresh = _fresh(path)
+    fresh = path + FRESH
     with open(fresh, "w", encoding="utf-8") as file:  # noqa: PTH123
         file.write(f"{process(os.getpid())}\n{more}")
     now = time.clock_gettime_ns(CLOCK)
     os.utime(fresh, ns=(now, now))
     os.replace(fresh, path)  # noqa: PTH105
-
-
-def _fresh(path: str) -> str:
-    return f"{path}.new"
 
 
 def _read(path: str) -> tuple[str, str]:

@@ -86,12 +86,12 @@ class ThingRequest:
         return json.dumps({**{name: getattr(self, name) for name in names}, "waved": waved, **own})
 
     @classmethod
-    def of(cls, text: str, texts: Mapping[str, str] | None = None) -> ThingRequest:
+    def of(cls, text: str) -> ThingRequest:
         """Read what `kept` wrote. Raises RecordDamaged."""
         try:
             kept = json.loads(text)
             del kept["waved"]
-            return cls(**kept, texts=texts or {})
+            return cls(**kept)
         except (ValueError, TypeError, KeyError):
             raise RecordDamaged("its field content is none") from None
 

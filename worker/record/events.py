@@ -100,10 +100,7 @@ class Events:
             self._drop()
 
     def wait(self, timeout: float, gather: float = COALESCE) -> bool:
-        """Return after a decisive event, `gather` seconds after any other, or after `timeout` seconds.
-
-        The answer is whether a decisive one came.
-        """
+        """Return True after a decisive event, False `gather` seconds after any other or `timeout` seconds."""
         ends = time.monotonic() + timeout
         while (left := ends - time.monotonic()) > 0:
             if not self._subscribed:
@@ -134,10 +131,7 @@ def is_decisive(event: object) -> bool:
 
 
 class Changes:
-    """The operation as it stands, and then after each change: for `for` and for `async for`.
-
-    Each iteration begins anew with the operation as it then stands.
-    """
+    """For each `for` and `async for`: the operation as it then stands, and as it is after each change."""
 
     def __init__(
         self, plain: Callable[[], Iterator[Status]], awaited: Callable[[], AsyncIterator[Status]]

@@ -256,19 +256,11 @@ class Link(StoreErrors):
             fsync = cast(dict[str, str], self._client.config_get("appendfsync")).get("appendfsync")
         except redis.ResponseError:  # managed servers have no CONFIG
             fsync = None
-        version = info.get("valkey_version") or info.get("redis_version")
-        policy = info.get("maxmemory_policy")
-        return RedisFacts(
-            version=str(version),
-            aof=info.get("aof_enabled") == 1,
-            fsync=fsync,
-            policy=None if policy is None else str(policy),
-            used=int(str(info.get("used_memory", 0))),
-            limit=int(str(info.get("maxmemory", 0))),
-            clients=int(str(info.get("connected_clients", 0))),
-            most_clients=int(str(info.get("maxclients", 0))),
-            replicas=int(str(info.get("connected_slaves", 0))),
-        )
+        version = str(info.get("valkey_version") or info.get("redis_version"))
+        policy = cast(str | None, info.get("maxmemory_policy"))
+        names = ("used_memory", "maxmemory", "connected_clients", "maxclients", "connected_slaves")
+        numbers = (int(str(info.get(name, 0))) for name in names)
+        return RedisFacts(version, info.get("aof_enabled") == 1, fsync, policy, *numbers)
 
     def leased(self, name: str) -> int | None:
         """Return for how many ms a periodic piece of work is still taken, -1 for ever; None if it is not."""

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.resources import files
 from queue import Empty, SimpleQueue
-from typing import Any, cast
+from typing import cast
 
 import redis
 from redis.client import Pipeline
@@ -260,7 +260,10 @@ class _Wire:
         for kind, same in calls.items():
             text, digest = self._text(kind[0])
             run = pipe.eval if whole else pipe.evalsha
-            run(text if whole else digest, *self._arguments(kind, same))
+            operation = self._keys.operation(kind[1])
+            keys = [*(operation + part for part in PARTS), *self._keys.shared]
+            arguments = (self._keys.prefix, kind[1], len(same), *itertools.chain.from_iterable(same))
+            run(text if whole else digest, len(keys), *keys, *arguments)
         confirm = self._replicas.concern(calls)
         if confirm:
             self._replicas.ask(pipe)
@@ -274,12 +277,6 @@ class _Wire:
             if error and kind[0] in CONFIRMED and not isinstance(reply, Exception):
                 replies[kind] = error
         return replies
-
-    def _arguments(self, kind: CallKind, calls: Sequence[Arguments]) -> tuple[Any, ...]:
-        operation = self._keys.operation(kind[1])
-        keys = [*(operation + part for part in PARTS), *self._keys.shared]
-        flat = itertools.chain.from_iterable(calls)
-        return (len(keys), *keys, self._keys.prefix, kind[1], len(calls), *flat)
 
     def _text(self, name: str) -> tuple[str, str]:
         if name not in self._texts:

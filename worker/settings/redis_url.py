@@ -99,10 +99,7 @@ def read_address(url: str) -> Address:
 
 
 def with_login(address: Address, username: str, password: Secret, file: str) -> Address:
-    """Return an address with a login that stands beside its URL, as it is: nothing in it is percent-encoded.
-
-    Raises ValueError with the rule that is broken.
-    """
+    """Return an address with a login that stands, as it is, beside its URL. Raises ValueError with a rule."""
     if not (username or password.reveal() or file):
         return address
     if address.login != Login():

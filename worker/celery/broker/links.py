@@ -114,13 +114,10 @@ class QoS(redis.QoS):
 
 
 class Channel(redis.SentinelChannel):
-    """A channel to a server that is named, or to the one that Sentinels name.
+    """A channel to a server that is named, or to the one that Sentinels name; drops what is no JSON.
 
-    Keeps no tables of bindings, and drops what is no JSON.
-
-    Nothing is sent through one here, and anybody who may write to them could divert messages.
-    What killed processes, or older versions, left in a table of those who hear what is published to all goes
-    when the next process binds a queue.
+    Keeps no tables of bindings: anybody who may write to them could divert messages. What killed processes,
+    or older versions, left in one of those who hear all goes when the next process binds a queue.
     """
 
     QoS = QoS

@@ -43,8 +43,6 @@ class Scheduler(beat.Scheduler):
 
     Celery's own goes by the wall clock, and keeps its times in a file: set back by ten minutes, it would send
     nothing for ten minutes. Here nothing is kept, for running twice as often does no harm.
-
-    Celery hands it a file for its times, which is not used.
     """
 
     schedule: dict[str, Any]

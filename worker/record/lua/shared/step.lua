@@ -103,6 +103,7 @@ local function open_attempt(host, step, id, undo, send_within, call, settle, loo
   }
   step.attempts[id] = attempt
   change('SADD', OPEN, host)
+  if not undo then change('SADD', UNDO, host) end
   note_step(host, 'attempt')
   return { 'send' }
 end

@@ -21,8 +21,4 @@ end
 if seen == op.target then return come_to(host, step, next(step.attempts) and 'applied' or 'unchanged') end
 local spent = all_spent(op, step)
 if spent then return come_to(host, step, 'unknown', nil, spent) end
-local said = open_attempt(host, step, id, false, tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[12]), tonumber(ARGV[13]))
-if said[1] == 'send' then
-  change('SADD', UNDO, host)
-end
-return said
+return open_attempt(host, step, id, false, tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[12]), tonumber(ARGV[13]))

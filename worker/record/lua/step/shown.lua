@@ -61,8 +61,5 @@ end
 local spent = all_spent(op, step)
 if spent then return came('unknown', nil, spent) end
 local said = open_attempt(host, step, id, false, tonumber(ARGV[10]), tonumber(ARGV[11]), tonumber(ARGV[12]), tonumber(ARGV[15]))
-if said[1] == 'send' then
-  step.contested = nil
-  change('SADD', UNDO, host)
-end
+if said[1] == 'send' then step.contested = nil end
 return said
