@@ -1,7 +1,5 @@
 """`python -m lockstep` is the `lockstep` command."""
 
-from __future__ import annotations
-
 import sys
 
 from lockstep.extras import hidden

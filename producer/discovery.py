@@ -78,14 +78,10 @@ def write_secret(path: Path, text: str) -> None:
         file.write(text)
 
 
-WHERE = frozenset({"redis_url", "hosts", "inventory"})
-"""Settings that name a certain cluster."""
-
-
 def default_settings() -> Settings:
     """Read the LOCKSTEP_* environment, or what the stack here has if it names none. Raises InvalidInput."""
     settings = load_settings()
-    if settings.given.isdisjoint(WHERE) and (found := discover()):
+    if settings.given.isdisjoint(("redis_url", "hosts", "inventory")) and (found := discover()):
         return load_settings(**found.settings)
     return settings
 

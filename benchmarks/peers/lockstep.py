@@ -11,14 +11,14 @@ from benchmarks.server import Durability
 from lockstep import ClusterClient, Operation, load_settings
 from lockstep.producer.stack import Child, Role
 from lockstep.producer.stack.child import ChildOptions
-from lockstep.producer.stack.processes import beat, worker
+from lockstep.producer.stack.processes import celery
 
 
 def workers(place: Place) -> tuple[Child, ...]:
     """Return the processes of the stack that work."""
     given: ChildOptions = {"guard": place.guard, "env": place.env}
-    roles = (Role.OPERATIONS, Role.OPERATIONS_2, Role.ROLLBACK)
-    return *(worker(role, place.directory, **given) for role in roles), beat(place.directory, **given)
+    roles = (Role.OPERATIONS, Role.OPERATIONS_2, Role.ROLLBACK, Role.BEAT)
+    return tuple(celery(role, place.directory, **given) for role in roles)
 
 
 def environment(place: Place) -> dict[str, str]:

@@ -1,7 +1,5 @@
 """The `lockstep` command. docs/cli.md has its exit codes and the fields of --json."""
 
-from __future__ import annotations
-
 from lockstep.producer.cli.app import main
 
 __all__ = ["main"]

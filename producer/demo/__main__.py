@@ -1,7 +1,5 @@
 """`python -m lockstep.producer.demo`."""
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 

@@ -7,8 +7,6 @@
 `with RedisServer(directory) as server`.
 """
 
-from __future__ import annotations
-
 from lockstep.producer.discovery import AlreadyRunning, StackError
 from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard

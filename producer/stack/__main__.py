@@ -1,7 +1,5 @@
 """`python -m lockstep.producer.stack`: keep a stack running in the foreground, until Ctrl-C."""
 
-from __future__ import annotations
-
 import sys
 from functools import partial
 

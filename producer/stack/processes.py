@@ -1,14 +1,12 @@
-"""The Celery processes of a stack: three workers, beat and Flower."""
+"""The processes of a stack: Redis, the mock cluster, three workers, beat and Flower."""
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import json
 import os
 import platform
 import shutil
-import socket
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -53,21 +51,16 @@ class Flower(Child):
         return accepts(self.port)
 
 
-def worker(role: Role, directory: Path, **given: Unpack[ChildOptions]) -> Child:
-    """Describe a worker of the role's queue; its pool and size are settings."""
-    queue = role.removesuffix("-2")
-    arguments = ["worker", "-Q", queue, "-n", f"{role}@%h", "--loglevel", "INFO"]
-    # Workers need not know of each other: 2 s sooner at the start, and less traffic.
-    quick = ["--without-gossip", "--without-mingle"]
+def celery(role: Role, directory: Path, **given: Unpack[ChildOptions]) -> Child:
+    """Describe beat, or a worker of the role's queue; a worker's pool and size are settings."""
+    command, sign = ["beat"], "beat: Starting"
+    if role is not Role.BEAT:
+        # Workers need not know of each other: 2 s sooner at the start, and less traffic.
+        quick = ["--without-gossip", "--without-mingle"]
+        command = ["worker", "-Q", role.removesuffix("-2"), "-n", f"{role}@%h", *quick]
+        sign = " ready."  # a remote control ping would cost 0.6 s of CPU
     given["env"] = {**given["env"], "LOCKSTEP_HEARTBEAT_DIR": str(directory / f"{role}.heartbeat")}
-    # A remote control ping would cost 0.6 s of CPU.
-    return Child(role, [*CELERY, *arguments, *quick], sign=" ready.", directory=directory, **given)
-
-
-def beat(directory: Path, **given: Unpack[ChildOptions]) -> Child:
-    given["env"] = {**given["env"], "LOCKSTEP_HEARTBEAT_DIR": str(directory / "beat.heartbeat")}
-    command = [*CELERY, "beat", "--loglevel", "INFO"]
-    return Child(Role.BEAT, command, sign="beat: Starting", directory=directory, **given)
+    return Child(role, [*CELERY, *command, "--loglevel", "INFO"], sign=sign, directory=directory, **given)
 
 
 class MockCluster(Child):
@@ -142,20 +135,8 @@ class RedisServer(Child):
         login = f":{self._password}@" if self._password else ""
         return f"redis://{login}{LOOPBACK}:{self.port}/0"
 
-    def ready(self) -> bool:
-        """Tell whether it serves: it says that the port is its own, where another server may answer."""
-        return super().ready() and self.answers()
-
-    def answers(self) -> bool:
-        """Tell whether PING is answered: it is not while the server still reads its file."""
-        with contextlib.suppress(OSError), socket.create_connection((LOOPBACK, self.port), timeout=1) as sock:
-            sock.sendall(b"AUTH %s\r\nPING\r\n" % self._password.encode() if self._password else b"PING\r\n")
-            with sock.makefile("rb") as said:
-                return any(said.readline().startswith(b"+PONG") for _ in range(2 if self._password else 1))
-        return False
-
     def start(self, timeout: float = START_TIMEOUT) -> None:
-        """Start it and wait until it answers; moves to another port if its own was taken meanwhile."""
+        """Start it and wait until it serves; moves to another port if its own was taken meanwhile."""
         for left in reversed(range(TRIES)):
             try:
                 super().start(timeout)

@@ -14,7 +14,7 @@ from lockstep.extras import complaint
 from lockstep.producer.discovery import Publication, RunningStack, StackError
 from lockstep.producer.stack.child import Child, ChildOptions, Supervisor
 from lockstep.producer.stack.guard import Guard
-from lockstep.producer.stack.processes import Flower, MockCluster, RedisServer, Role, beat, worker
+from lockstep.producer.stack.processes import Flower, MockCluster, RedisServer, Role, celery
 from lockstep.worker.process.forks import renew_in_children
 from lockstep.worker.settings import PREFIX
 
@@ -163,12 +163,11 @@ class Stack:
         self.stop()
 
     def _start(self) -> None:
+        remove, hold = [self.directory], []  # the guard knows what to remove before it exists
         if self._publish:
-            self._publication = Publication()
-        # The guard knows what to remove before it exists.
-        published = self._publication
-        remove, hold = ([published.path], [published.lock]) if published else ([], [])
-        guard = self._guard = Guard([self.directory, *remove], hold)
+            published = self._publication = Publication()
+            remove, hold = [*remove, published.path], [published.lock]
+        guard = self._guard = Guard(remove, hold)
         self.directory.mkdir(mode=0o700)
         given: ChildOptions = {"guard": guard, "env": self._environment()}
         if self._redis_url is None:
@@ -181,9 +180,8 @@ class Stack:
         entries = [f"  - name: {name}\n    url: {url}\n" for name, url in self.nodes.items()]
         self.inventory_path.write_text("hosts:\n" + "".join(entries), "utf-8")
         given["env"] = self.env
-        for role in (Role.OPERATIONS, Role.OPERATIONS_2, Role.ROLLBACK):
-            self._children[role] = worker(role, self.directory, **given)
-        self._children[Role.BEAT] = beat(self.directory, **given)
+        for role in (Role.OPERATIONS, Role.OPERATIONS_2, Role.ROLLBACK, Role.BEAT):
+            self._children[role] = celery(role, self.directory, **given)
         if self._with_flower:
             self._children[Role.FLOWER] = Flower(self.directory, **given)
         self._start_those_that_wait()

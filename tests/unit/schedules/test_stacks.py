@@ -109,8 +109,7 @@ def made_of(parts: Parts, monkeypatch: pytest.MonkeyPatch) -> stack.Stack:
     monkeypatch.setattr(stack, "Publication", lambda: publication)
     monkeypatch.setattr(stack, "Child", Part)
     monkeypatch.setattr(stack, "MockCluster", Cluster)
-    monkeypatch.setattr(stack, "worker", part)
-    monkeypatch.setattr(stack, "beat", partial(part, Role.BEAT))
+    monkeypatch.setattr(stack, "celery", part)
     return stack.Stack(redis_url="redis://there", publish=True)
 
 
