@@ -19,8 +19,6 @@ from lockstep.worker.record.damage import noted
 
 UNCUT = 200
 """Characters; longer than any summary."""
-
-
 SHELLS = ("bash", "zsh", "fish")
 VARIABLE = "_LOCKSTEP_COMPLETE"
 
@@ -47,13 +45,11 @@ FAMILIES = {
         *(change.hold, change.promote, change.cancel, change.resolve),
     ),
     "See what happens and happened": (
-        *(read.status, read.show, watch.watch, read.list_),
-        *(read.history, read.report, read.exists),
+        *(read.status, read.show, watch.watch, read.list_, read.history, read.report, read.exists),
     ),
     "Look after hosts": (hosts.hosts, hosts.pause, hosts.resume, hosts.probe, kinds.kinds),
     "Mend what is wrong": (
-        *(hosts.doctor, drift.drift, drift.repair, hosts.sync),
-        *(change.abandon, drift.forget),
+        *(hosts.doctor, drift.drift, drift.repair, hosts.sync, change.abandon, drift.forget),
     ),
     "Set up the shell": (completion,),
 }
@@ -106,25 +102,21 @@ debug_option(lockstep)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code; an error is one line on stderr."""
+    session = Session()
     try:
         with interruptible(last=arguments is None):  # a second signal must not cut the last word short
-            return _main(arguments)
+            if VARIABLE in os.environ:  # click then writes bytes, and a shell asks, not a person
+                return _run(session, arguments)
+            with outlets() as out:
+                code = _run(session, arguments)
+                out.flush()
+                if out.lost is None:
+                    return code
+                came = f"; {session.going_on}" if session.going_on else ""
+                note(f"lockstep: error: the answer could not be written to stdout ({out.lost}){came}")
+                return Exit.UNWRITTEN
     except Stopped as error:  # all is said
         return error.exit_status
-
-
-def _main(arguments: Sequence[str] | None) -> int:
-    session = Session()
-    if VARIABLE in os.environ:  # click then writes bytes, and a shell asks, not a person
-        return _run(session, arguments)
-    with outlets() as out:
-        code = _run(session, arguments)
-        out.flush()
-        if out.lost is None:
-            return code
-        came = f"; {session.going_on}" if session.going_on else ""
-        note(f"lockstep: error: the answer could not be written to stdout ({out.lost}){came}")
-        return Exit.UNWRITTEN
 
 
 def _run(session: Session, arguments: Sequence[str] | None) -> int:
@@ -150,12 +142,9 @@ def _run(session: Session, arguments: Sequence[str] | None) -> int:
     except SystemExit as error:  # click's answer to a shell that completes
         return int(error.code or 0)
     except Exception as error:  # noqa: BLE001 - the last resort of a command: one line, not a traceback
-        accepted = f"; {session.going_on}" if session.going_on else ""
-        text = (
-            f"{type(error).__name__}: {error}; this is a bug: run it with --debug and report what it prints"
-            f"{accepted}"
-        )
-        return _fail(session, error, text, Exit.BUG)
+        came = f"; {session.going_on}" if session.going_on else ""
+        told = "this is a bug: run it with --debug and report what it prints"
+        return _fail(session, error, f"{type(error).__name__}: {error}; {told}{came}", Exit.BUG)
     finally:
         for each in session.damage:
             note(f"lockstep: {each.text} -> {each.remedy}")

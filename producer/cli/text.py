@@ -29,11 +29,10 @@ def facts_of(operation: Status, now: Millis) -> list[tuple[str, str]]:
     def at(moment: Millis | None) -> str | None:
         return None if moment is None else f"{local(moment)}, {age(moment, now)}"
 
-    waiting = ", settling" if operation.settling else ""
     facts = [
         ("operation", operation.id),
         (operation.verb, operation.group),
-        ("state", f"{operation.state}{waiting}"),
+        ("state", _state(operation)),
         ("reason", operation.reason),
         ("hosts", _progress(operation)),
         ("waves", _waves(operation, now)),
@@ -73,6 +72,10 @@ def host_table(
     return (header[0], "WAVE" if header[0].isupper() else "Wave", *header[1:]), placed
 
 
+def _state(operation: Status) -> str:
+    return f"{operation.state}, settling" if operation.settling else operation.state
+
+
 def _progress(operation: Status) -> str:
     return f"{operation.hosts_done}/{operation.hosts_total}"
 
@@ -90,23 +93,15 @@ def host_row(host: HostResult) -> tuple[str, ...]:
 
 def list_row(operation: Status, now: Millis | None) -> tuple[str, ...]:
     """Return an operation under LIST_HEADER: one of the last day with its age, for which `now` is needed."""
-    state = f"{operation.state}{', settling' if operation.settling else ''}"
-    if operation.rollout is not None and operation.decision is None:
-        rollout = operation.rollout
+    state, rollout = _state(operation), operation.rollout
+    if rollout is not None and operation.decision is None:
         hold = told_hold(rollout, now)
         stage = f"{hold}" if rollout.hold else f"{rollout.stage}, {hold}" if hold else rollout.stage
         state += f", wave {rollout.wave}/{rollout.waves} {stage}"
     at = operation.created_at
     created = local(at) if now is None or now - at > DAY else age(at, now)
-    return (
-        operation.id,
-        operation.verb,
-        operation.group,
-        state,
-        _progress(operation),
-        created,
-        operation.created_by,
-    )
+    asked = operation.id, operation.verb, operation.group
+    return (*asked, state, _progress(operation), created, operation.created_by)
 
 
 def event_row(operation: Status, event: Event) -> tuple[str, ...]:

@@ -109,10 +109,6 @@ def on_settings(settings: Settings, stack: bool) -> Finding:
     return Finding("settings", Level.OK, f"{', '.join(given) or 'none'} set, all others by default")
 
 
-def on_bad_settings(error: Exception) -> Finding:
-    return Finding("settings", Level.FAILURE, str(error), "docs/settings.md has every setting and its limits")
-
-
 def _alike(
     subject: str, here: str, workers: Mapping[str, str], none: str, remedy: str, same: str = ""
 ) -> list[Finding]:

@@ -12,7 +12,7 @@ import click
 from lockstep.producer.cli.commands.change import ACCEPT_LOSS, change
 from lockstep.producer.cli.exits import OF_STATE, Exit, Session
 from lockstep.producer.cli.options import FieldOptions, Selection, as_option, command, host_options, option
-from lockstep.producer.cli.output import answer, answer_json, answer_table, note, printable, read_document
+from lockstep.producer.cli.output import answer, answer_table, document, note, printable, read_document
 from lockstep.producer.cli.text import sentence
 from lockstep.worker.operation.errors import RecordGone
 from lockstep.worker.operation.host import age
@@ -54,12 +54,12 @@ def drift(session: Session, groups: tuple[str, ...]) -> Exit:
     apart = [look for look in looked if look.apart]
     by_name = {group for text, group in zip(groups, meant, strict=True) if text == group or "/" in text}
     strange = [look.group for look in looked if look.nowhere and look.group in by_name]
-    document = {
+    told = {
         "drift": [_drift_row(look, each) for look in looked for each in look.drifts],
         "unmeasured": [row for look in looked for row in _held(look)],
         "uncovered": [{"group": look.group, "host": host} for look in looked for host in look.uncovered],
     }
-    session.show(lambda: document, lambda: _tell(looked, drifted, apart))
+    session.show(lambda: told, lambda: _tell(looked, drifted, apart))
     for doubt, of in alike((look.group, doubt) for look in looked for doubt in _doubts(look)):
         note(f"{named(of)}: {doubt}")
     lacking = ((look.group, (host, "/" in look.group)) for look in looked for host in look.uncovered)
@@ -79,11 +79,8 @@ def drift(session: Session, groups: tuple[str, ...]) -> Exit:
 
 def _tell(looked: list[GroupDrift], drifted: list[Drift], apart: list[GroupDrift]) -> None:
     measured = sum(look.compared > 0 for look in looked)
-    rows = [
-        (each.group, each.host, each.end.presence, each.found, each.end.operation)
-        for each in drifted
-        if "/" not in each.group
-    ]
+    plain = (each for each in drifted if "/" not in each.group)
+    rows = [(each.group, each.host, each.end.presence, each.found, each.end.operation) for each in plain]
     if rows:
         answer_table(("GROUP", "HOST", "SHOULD BE", "IS", "BY OPERATION"), rows)
     for look in looked:
@@ -126,14 +123,8 @@ def _held(look: GroupDrift) -> list[dict[str, str]]:
 
 
 def _drift_row(look: GroupDrift, each: Drift) -> dict[str, object]:
-    return {
-        "group": each.group,
-        "host": each.host,
-        "expected": each.end.presence,
-        "found": each.found,
-        "operation": each.end.operation,
-        **({"lines": look.lines[each.host]} if look.lines else {}),
-    }
+    lines = {"lines": look.lines[each.host]} if look.lines else {}
+    return {**document(each, "group host expected=end.presence found operation=end.operation"), **lines}
 
 
 def _doubts(look: GroupDrift) -> Iterator[str]:
@@ -161,12 +152,7 @@ def _doubts(look: GroupDrift) -> Iterator[str]:
 @host_options
 @as_option
 def repair(
-    session: Session,
-    *,
-    group: str,
-    presence: str | None,
-    accept_loss: bool,
-    selection: Selection,
+    session: Session, *, group: str, presence: str | None, accept_loss: bool, selection: Selection
 ) -> Exit:
     """Create or delete GROUP everywhere, so that all hosts agree; or bring a thing back to what was left.
 
@@ -188,13 +174,12 @@ def repair(
 def _repair_thing(session: Session, thing: str, accept_loss: bool) -> Exit:
     begun = session.client().repair(thing, accept_loss=accept_loss)
     results = [(operation, operation.wait()) for operation in begun]
-    if session.as_json:
-        answer_json({"operations": [read_document(operation) for operation in begun]})
-    else:
-        for operation, result in results:
-            answer(printable(sentence(result, operation.verb)))
-        if not begun:
-            answer(printable(f"no host differs: {thing} is as the last operation left it"))
+    told = [sentence(result, operation.verb) for operation, result in results]
+    told = told or [f"no host differs: {thing} is as the last operation left it"]
+    session.show(
+        lambda: {"operations": [read_document(operation) for operation in begun]},
+        lambda: answer("\n".join(map(printable, told))),
+    )
     return max((OF_STATE[result.state] for _, result in results), default=Exit.OK)
 
 

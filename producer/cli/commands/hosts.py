@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -42,10 +43,8 @@ def hosts(session: Session, *, selection: Selection) -> Exit:
     """
     cluster = session.client()
     found = cluster.hosts(selection.names(cluster))
-    session.show(
-        lambda: {"hosts": [_document(each) for each in found]},
-        lambda: answer_table(HEADER, map(_row, found)),
-    )
+    table = partial(answer_table, HEADER, map(_row, found))
+    session.show(lambda: {"hosts": list(map(_document, found))}, table)
     return Exit.OK if all(each.answering for each in found) else Exit.FOUND
 
 
@@ -151,13 +150,8 @@ def _row(each: HostStanding) -> tuple[str, ...]:
         notes.append(each.pause.text)
     if each.silence is not None:
         notes.append(each.silence.text(each.spared_for))
-    return (
-        each.host,
-        "yes" if each.answering else "no",
-        labels or NOTHING,
-        drift,
-        "; ".join(notes) or NOTHING,
-    )
+    answers = "yes" if each.answering else "no"
+    return each.host, answers, labels or NOTHING, drift, "; ".join(notes) or NOTHING
 
 
 def _document(each: HostStanding) -> dict[str, object]:
@@ -186,12 +180,13 @@ def doctor(session: Session) -> Exit:
 
 def _findings(session: Session) -> Generator[Finding]:
     """Yield what is found; settings that cannot be used are a finding too, and the only one."""
-    from lockstep.producer.doctor.checks import on_bad_settings
+    from lockstep.producer.doctor import Finding, Level
 
     try:
         client = session.client()
     except InvalidInput as error:
-        yield on_bad_settings(error)
+        remedy = "docs/settings.md has every setting and its limits"
+        yield Finding("settings", Level.FAILURE, str(error), remedy)
         return
     yield from client.examine()
 
