@@ -20,8 +20,6 @@ from lockstep.mock_api.history import CallEnd, Record
 from lockstep.mock_api.node import GroupBody, Manners
 
 HISTORY_CHUNK = 500
-
-
 Rules = Annotated[
     list[Rule],
     BeforeValidator(lambda given: [given] if isinstance(given, dict) else given),
@@ -43,9 +41,8 @@ def admin_app(cluster: Cluster) -> FastAPI:
         if name is None:
             return list(cluster.members.values())
         if name not in cluster.members:
-            raise HTTPException(
-                404, f'node "{name}" is not in the cluster; known: {", ".join(cluster.members)}'
-            )
+            known = ", ".join(cluster.members)
+            raise HTTPException(404, f'node "{name}" is not in the cluster; known: {known}')
         return [cluster.members[name]]
 
     def info(member: Member) -> NodeInfo:

@@ -16,16 +16,7 @@ from pydantic import JsonValue
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from lockstep.mock_api.faults import (
-    BETWEEN_BYTES,
-    Draw,
-    FaultKind,
-    Form,
-    Method,
-    Rule,
-    Script,
-    script,
-)
+from lockstep.mock_api.faults import BETWEEN_BYTES, Draw, FaultKind, Form, Method, Rule, Script, script
 from lockstep.mock_api.history import CallEnd, History, Record
 from lockstep.mock_api.node import MALFORMED, Answer, GroupBody, Node, problem
 from lockstep.mock_api.play import PlayedCall
@@ -199,12 +190,10 @@ def parse(raw: bytes) -> tuple[JsonValue, GroupBody | None]:
 
 def shaped(answer: Answer, course: Script, rule: Rule | None, record: Record) -> Response:
     """Give an answer the form its fault asks for, with the headers that go with its kind."""
-    match course.form:
-        case Form.WRONG_ID:
-            return rendered(Answer(SUCCESS[record.method], {"groupId": f"{record.group}-other"}))
-        case Form.HTML:
-            given = rule.body if rule else None
-            return rendered(Answer(SUCCESS[record.method], HTML if given is None else given))
+    if course.form is Form.WRONG_ID:
+        return rendered(Answer(SUCCESS[record.method], {"groupId": f"{record.group}-other"}))
+    if course.form is Form.HTML and rule is not None:
+        return rendered(Answer(SUCCESS[record.method], HTML if rule.body is None else rule.body))
     if course.form is not Form.STATUS or rule is None:
         return rendered(answer)
     status = course.status

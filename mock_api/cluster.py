@@ -20,10 +20,6 @@ from lockstep.mock_api.history import History
 from lockstep.mock_api.node import Manners, Node
 from lockstep.worker.kinds.kind import Kind as Played
 
-# An idle connection must not be closed by a timer of ours: that would be a fault that nobody ordered.
-KEEP_ALIVE = 24 * 3600
-BACKLOG = 2048
-
 
 class Connection(H11Protocol):
     """Uvicorn's connection, which also lets a handler reach the transport, as `request.state.transport`."""
@@ -43,7 +39,7 @@ def served(app: object) -> Config:
         log_config=None,
         access_log=False,
         proxy_headers=False,
-        timeout_keep_alive=KEEP_ALIVE,
+        timeout_keep_alive=24 * 3600,  # that a timer of ours closes an idle one is a fault nobody ordered
     )
     config.load()
     return config
@@ -110,7 +106,7 @@ class Listener:
             self._server = await loop.create_server(
                 lambda: Connection(self._config, self._connections, self._state, loop),
                 sock=self._sock,
-                backlog=BACKLOG,
+                backlog=2048,
             )
 
     def close(self) -> None:
@@ -134,8 +130,7 @@ class Member:
         self.desk = CallHandler(self.node, history)
         self.listener = Listener(spec.host, port, config, {"desk": self.desk})
         self._history = history
-        self._return: asyncio.TimerHandle | None = None
-        self._returning: asyncio.Task[None] | None = None
+        self._return: asyncio.Task[None] | None = None
 
     def down(self, seconds: float | None = None) -> None:
         """Refuse connections, for `seconds` or ever, and reset open ones; effects under way still land."""
@@ -144,7 +139,7 @@ class Member:
             self.listener.close()
             self._history.node_event(self.name, "down")
         if seconds is not None:
-            self._return = asyncio.get_running_loop().call_later(seconds, self._come_back)
+            self._return = asyncio.create_task(self._up_after(seconds))
 
     async def up(self) -> None:
         self._stay()
@@ -170,8 +165,10 @@ class Member:
             self._return.cancel()
             self._return = None
 
-    def _come_back(self) -> None:
-        self._returning = asyncio.get_running_loop().create_task(self.up())
+    async def _up_after(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._return = None  # it does not cancel itself
+        await self.up()
 
 
 class Cluster:

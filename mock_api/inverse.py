@@ -78,18 +78,15 @@ def unify(tree: Any, given: Any, bound: Bound) -> None:
         case "function_expression", "or_null" | "lower" | "with_end":
             unify(children[0], given, bound)
         case "projection", _ if children[1]["type"] == "multi_select_dict" and isinstance(given, list):
-            unify(children[0], [_of_item(children[1], each) for each in given], bound)
+            pairs = children[1]["children"]
+            whole = [pair["value"] for pair in pairs if pair["children"][0]["type"] == "current"]
+            if not whole:
+                raise Mismatch
+            unify(children[0], [each[whole[0]] for each in given], bound)
         case "projection", _ if children[1]["type"] == "identity":
             unify(children[0], given, bound)
         case _:
             raise Mismatch
-
-
-def _of_item(tree: Any, given: Any) -> Any:
-    for pair in tree["children"]:
-        if pair["children"][0]["type"] == "current":
-            return given[pair["value"]]
-    raise Mismatch
 
 
 def value_of(tree: Any, root: Mapping[str, Any]) -> Any:

@@ -89,9 +89,8 @@ def read(arguments: Sequence[str] | None = None) -> Spec:
 def read_kind(given: str) -> Kind:
     """Return a kind by its file or its shipped name. Raises InputError."""
     try:
-        kind = (
-            Kind(given, Path(given).read_text("utf-8")) if given.endswith(".yaml") else kinds_of().find(given)
-        )
+        is_file = given.endswith(".yaml")
+        kind = Kind(given, Path(given).read_text("utf-8")) if is_file else kinds_of().find(given)
     except (OSError, InvalidInput) as error:
         raise InputError(f'--kind "{given}": {error}') from None
     Player(kind)
@@ -140,14 +139,12 @@ def read_rules(path: Path, nodes: Sequence[str]) -> tuple[Rule, ...]:
         )
     rules: list[Rule] = []
     for place, one in enumerate(given, start=1):
+        where = f'--faults "{path}": rule {place}: '
         try:
             rule = Rule.model_validate(one)
         except ValidationError as error:
-            raise InputError(f'--faults "{path}": rule {place}: {explain(error.errors()[0])}') from None
+            raise InputError(where + explain(error.errors()[0])) from None
         if rule.node is not None and rule.node not in nodes:
-            raise InputError(
-                f'--faults "{path}": rule {place}: node "{rule.node}" is not in the cluster; '
-                f"known: {', '.join(nodes)}"
-            )
+            raise InputError(f'{where}node "{rule.node}" is not in the cluster; known: {", ".join(nodes)}')
         rules.append(rule)
     return tuple(rules)

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
@@ -34,7 +34,7 @@ class PlayedCall:
 class MatchedVerb:
     verb: str
     thing: str
-    bound: Bound = field(default_factory=dict)
+    bound: Bound
 
 
 class Player:
@@ -116,12 +116,8 @@ class Player:
         for name in self.kind.secrets & bound.get("secret", {}).keys():
             if (keep := self.kind.fields[name].kept_as) is not None:
                 kept[keep] = f"hash {number} of a secret"  # never twice the same
-        return {
-            "fields": fields,
-            "kept": kept,
-            "version": number,
-            "uid": f"uid-{before.get('number', number)}",
-        }
+        uid = before.get("uid", f"uid-{number}")
+        return {"fields": fields, "kept": kept, "version": number, "uid": uid}
 
     def rewritten(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Return the fields with texts in upper case where hosts may show another form."""
@@ -138,10 +134,8 @@ class Player:
     def answer(self, verb: str, there: bool, moved: bool) -> tuple[int, Any, bool]:
         """Return status and body of a write, and whether it lands; `moved`: its version is an older one."""
         file = getattr(self._file, verb)
-        key = "applied"
-        if moved:
-            key = "later"
-        elif there is (verb == "create"):
+        key = "later" if moved else "applied"
+        if not moved and there is (verb == "create"):
             key = "replaced" if verb != "delete" and file.replaced else "contested"
         lands = key in ("applied", "replaced")
         answers = getattr(file, key) or []
