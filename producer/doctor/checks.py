@@ -26,6 +26,10 @@ PATROLS_LATE = 10
 """Patrols that may go by before a group that is due has its turn."""
 
 
+LEASE = 60_000
+"""Milliseconds: longer than any worker, whatever its settings, is likely to hold the sweep's lease."""
+
+
 @dataclass(frozen=True, slots=True)
 class About:
     """What one worker, or this machine, says of itself."""
@@ -39,10 +43,6 @@ class About:
     def versions(self) -> str:
         """The versions that have to be the same everywhere."""
         return f"lockstep {self.lockstep}, celery {self.celery}"
-
-
-LEASE = 60_000
-"""Milliseconds: longer than any worker, whatever its settings, is likely to hold the sweep's lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,10 +200,8 @@ def on_stalls(stalls: Sequence[Stall]) -> list[Finding]:
     """Tell which workers stood still within a day and ended themselves; others took their work on."""
     text = "{} stood still {} ago and ended itself: {}"
     remedy = "its log of that time has the stacks of all threads: docs/operations.md#a-worker-stood-still"
-    return [
-        Finding("worker", Level.WARNING, text.format(each.worker, seconds(each.ago), each.why), remedy)
-        for each in stalls
-    ]
+    told = (text.format(each.worker, seconds(each.ago), each.why) for each in stalls)
+    return [Finding("worker", Level.WARNING, each, remedy) for each in told]
 
 
 def on_pauses(pauses: Mapping[HostName, Pause]) -> list[Finding]:
@@ -259,9 +257,8 @@ def _on_patrol(facts: WorkFacts, settings: Settings) -> Finding:
     if facts.patrol_lag < PATROLS_LATE * settings.patrol_every * 1000:
         return Finding("patrol", Level.OK, waiting)
     text = f"{waiting}: writes that land late are found late"
-    remedy = (
-        f"raise LOCKSTEP_PATROL_BATCH ({settings.patrol_batch}), or start workers of the queue {ROLLBACK}"
-    )
+    batch = settings.patrol_batch
+    remedy = f"raise LOCKSTEP_PATROL_BATCH ({batch}), or start workers of the queue {ROLLBACK}"
     return Finding("patrol", Level.WARNING, text, remedy)
 
 
@@ -273,10 +270,8 @@ def _on_clocks(facts: WorkFacts) -> Finding:
     )
     if not differing:
         return Finding("clock", Level.OK, f"all within {seconds(SKEW)} of Redis'")
-    text = (
-        f"not Redis' time: {differing}; the times that these log and show are wrong, and they may refuse "
-        "certificates; operations are not affected"
-    )
+    text = f"not Redis' time: {differing}; the times that these log and show are wrong, and they may refuse "
+    text += "certificates; operations are not affected"
     return Finding("clock", Level.WARNING, text, "synchronise them by NTP")
 
 

@@ -64,7 +64,6 @@ OWN_FIELD = "lockstepProbe"
 BROKEN = "Lockstep relies on this answer (docs/protocol.md): see the node, and what stands in front of it"
 REFUSED = "see what the node allows, and the token in the inventory"
 LOST = "the rollback of a delete cannot bring that back: keep it somewhere else"
-NOTHING_SAID = "see the log of the node"
 
 
 def contract(scratch: Scratch) -> Iterator[Finding]:
@@ -91,7 +90,7 @@ def _tried(subject: str, look: Callable[[Scratch], Told], scratch: Scratch) -> F
         except NoUsableAnswer as error:
             if tries == TRIES or time.monotonic() >= ends:
                 text = f"no usable answer in {tries} tries ({error})"
-                return Finding(subject, Level.FAILURE, text, NOTHING_SAID)
+                return Finding(subject, Level.FAILURE, text, "see the log of the node")
             time.sleep(PAUSE * tries)
 
 

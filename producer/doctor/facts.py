@@ -48,7 +48,6 @@ COMPARED = 1000
 """Groups, and things, that tell which hosts lack what others hold."""
 NEWEST = 100
 """Operations that are read to see whether they can be."""
-SWEPT = "sweep-done"
 PERIODS = 3
 """Periods of the sweep within which one must be seen to be done."""
 LOOK = 0.1
@@ -125,7 +124,7 @@ def _work(link: Link, settings: Settings, stuck: Callable[[], int]) -> checks.Wo
     here, began, before = link.clocks.ahead(), time.monotonic(), _lengths(link)
     queues, workers = _workers(settings)
     ends = time.monotonic() + PERIODS * settings.sweep_every
-    while (swept := link.leased(SWEPT)) is None and time.monotonic() < ends:
+    while (swept := link.leased("sweep-done")) is None and time.monotonic() < ends:
         time.sleep(LOOK)
     in_waves = [each.rollout for each in link.unended() if each.rollout and each.decision is None]
     baking = [each for each in in_waves if each.stage in (Stage.BAKING, Stage.WAITING)]
@@ -153,7 +152,7 @@ def _lengths(link: Link) -> dict[str, int]:
     return {queue: link.store.queue_length(queue) for queue in QUEUES}
 
 
-def _workers(settings: Settings) -> tuple[dict[str, Sequence[str]], dict[str, checks.About | None]]:
+def _workers(settings: Settings) -> tuple[dict[str, list[str]], dict[str, checks.About | None]]:
     """Ask all workers which queues they serve and what they are; one may be late with either answer."""
     app = make_app(settings)
     try:
@@ -163,12 +162,9 @@ def _workers(settings: Settings) -> tuple[dict[str, Sequence[str]], dict[str, ch
         raise unavailable(error) from error
     finally:
         app.close()
-    queues: dict[str, Sequence[str]] = {
-        worker: [queue["name"] for queue in each]
-        for worker, each in cast(dict[str, list[dict[str, str]]], serving or {}).items()
-    }
-    answers = {worker: each for reply in told or () for worker, each in reply.items()}
-    return queues, {worker: _about(answer) for worker, answer in answers.items()}
+    served = cast(dict[str, list[dict[str, str]]], serving or {})
+    queues = {worker: [queue["name"] for queue in each] for worker, each in served.items()}
+    return queues, {worker: _about(each) for reply in told or () for worker, each in reply.items()}
 
 
 def _about(told: Mapping[str, object]) -> checks.About | None:
@@ -181,7 +177,11 @@ def _about(told: Mapping[str, object]) -> checks.About | None:
 
 def on_redis(facts: RedisFacts, watermark: float) -> list[Finding]:
     """Judge Redis: it must keep what it acknowledged, and must never evict."""
-    found = [_on_version(facts.version)]
+    numbers = tuple(int(part) for part in facts.version.split(".")[:2] if part.isdecimal())
+    found = [Finding("redis", Level.OK, f"version {facts.version}")]
+    if len(numbers) == 2 and numbers < OLDEST:
+        text = f"version {facts.version} lacks commands that Lockstep uses"
+        found = [Finding("redis", Level.FAILURE, text, f"Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey")]
     if not facts.aof:
         text = "appendonly is off: operations are lost when Redis restarts"
         found.append(Finding("redis", Level.FAILURE, text, "appendonly yes"))
@@ -203,14 +203,6 @@ def on_redis(facts: RedisFacts, watermark: float) -> list[Finding]:
         of = f" of {facts.limit >> 20} MiB" if facts.limit else ", without a limit"
         found.append(Finding("redis", Level.OK, f"{facts.used >> 20} MiB used{of}"))
     return found
-
-
-def _on_version(version: str) -> Finding:
-    numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
-    if len(numbers) == 2 and numbers < OLDEST:
-        text = f"version {version} lacks commands that Lockstep uses"
-        return Finding("redis", Level.FAILURE, text, f"Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey")
-    return Finding("redis", Level.OK, f"version {version}")
 
 
 def on_replicas(facts: RedisFacts, wanted: int) -> list[Finding]:
@@ -245,10 +237,8 @@ def on_remembered(kept: EndsSize, facts: RedisFacts, settings: Settings) -> Find
     each_day, days = kept.daily, settings.deleted_days
     text = f"{counted(kept.groups, 'group')} remembered in {size(kept.size)}"
     if kept.deleted:
-        text += (
-            f", {kept.deleted} of them deleted, in {size(kept.deleted_size)}; of those {size(each_day)} come"
-        )
-        text += f" a day, and each is kept for {days:g} days"
+        text += f", {kept.deleted} of them deleted, in {size(kept.deleted_size)}; of those {size(each_day)} "
+        text += f"come a day, and each is kept for {days:g} days"
     room = settings.memory_watermark * facts.limit - facts.used
     more = each_day * days - kept.deleted_size  # from then on as many go as come
     if not facts.limit or not each_day or more <= room:
