@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 from pydantic import JsonValue
 
@@ -31,9 +32,7 @@ LIMIT = 200_000
 """Records kept in memory, the oldest dropped first: about 100 MB, hours of a busy cluster."""
 
 
-class GroupPresence(StrEnum):
-    ABSENT = "absent"
-    PRESENT = "present"
+GroupPresence = Literal["absent", "present"]
 
 
 class CallEnd(StrEnum):

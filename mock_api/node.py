@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, JsonValue
 
 from lockstep.mock_api.faults import FaultKind, FaultPlan, InputError, Method
-from lockstep.mock_api.history import GroupPresence, History, Record
+from lockstep.mock_api.history import History, Record
 from lockstep.mock_api.play import PlayedCall, Things
 from lockstep.worker.kinds.kind import Kind
 
@@ -22,13 +21,6 @@ EXISTS = "Bad request. Perhaps the object exists."
 MALFORMED = 'Bad request. The body must be JSON with a "groupId" that is a non-empty string.'
 
 
-class PostBody(StrEnum):
-    """What a 201 carries."""
-
-    EMPTY = "empty"
-    GROUP = "group"
-
-
 class Manners(BaseModel):
     """Where nodes of one protocol differ."""
 
@@ -36,7 +28,8 @@ class Manners(BaseModel):
 
     delete_absent: Literal[400, 404] = 404
     """What a delete of an absent group is answered."""
-    post_body: PostBody = PostBody.GROUP
+    post_body: Literal["empty", "group"] = "group"
+    """What a 201 carries."""
     unwell_with: str = ""
     """While it holds this group, `/health` answers 503; it answers 200 otherwise."""
 
@@ -103,7 +96,7 @@ class Node:
         """Carry out one call, changing the groups and the record. Raises OSError, changing nothing."""
         group = record.group or ""
         held = self.groups.get(group)
-        record.before = record.after = GroupPresence.PRESENT if held is not None else GroupPresence.ABSENT
+        record.before = record.after = "present" if held is not None else "absent"
         if isinstance(body, PlayedCall):
             assert self.things is not None
             status, said, thing, now = self.things.land(body)
@@ -120,7 +113,7 @@ class Node:
                 return Answer(200, held)
             case Method.POST, None:
                 self._change(record, group, body)
-                return Answer(201, body if self.manners.post_body is PostBody.GROUP else None)
+                return Answer(201, body if self.manners.post_body == "group" else None)
             case Method.POST, _:
                 return problem(400, EXISTS)
             case _, None:
@@ -133,7 +126,7 @@ class Node:
         group = record.group or ""
         if self.things and body and (made := self.things.planted(group, body)):
             record.holds, body = made["fields"], made
-        record.before = record.after = GroupPresence.PRESENT if group in self.groups else GroupPresence.ABSENT
+        record.before = record.after = "present" if group in self.groups else "absent"
         if body is None and group not in self.groups:
             return problem(404, f'group "{group}" is not on {self.name}')
         self._change(record, group, body)
@@ -161,7 +154,7 @@ class Node:
         held = self.groups.get(group)
         self._put(group, body)
         record.effect_seq, record.effect_at = self._effects + 1, time.time()
-        record.after = GroupPresence.ABSENT if body is None else GroupPresence.PRESENT
+        record.after = "absent" if body is None else "present"
         try:
             self._save(self._effects + 1, record.effect())
         except OSError:

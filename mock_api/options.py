@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from lockstep.mock_api.cluster import Spec
 from lockstep.mock_api.faults import InputError, Rule, explain
-from lockstep.mock_api.node import Manners, PostBody
+from lockstep.mock_api.node import Manners
 from lockstep.mock_api.play import Player
 from lockstep.worker.kinds import kinds_of
 from lockstep.worker.kinds.kind import Kind
@@ -34,35 +34,20 @@ def parser() -> Parser:
         description="Serve a cluster of unstable nodes.",
         allow_abbrev=False,
     )
-    which = made.add_mutually_exclusive_group()
-    which.add_argument("--nodes", type=int, metavar="N", help="how many nodes, node1 to nodeN (default 5)")
-    which.add_argument("--ports", metavar="P,P,...", help="one node per port; 0 picks a free one")
-    which.add_argument(
-        "--node", metavar="NAME", help="serve this one node, to be stopped or killed on its own"
-    )
-    made.add_argument(
-        "--port", type=int, metavar="P", help="port of the first node (default 5001), 0 for free ones"
-    )
-    made.add_argument(
-        "--admin-port", type=int, metavar="P", help="default: after the last node, or a free one"
-    )
-    made.add_argument("--host", default="127.0.0.1", help="address to serve on (default %(default)s)")
-    made.add_argument("--seed", type=int, default=0, help="of the faults and latencies (default %(default)s)")
-    made.add_argument("--faults", type=Path, metavar="FILE", help="JSON list of fault rules to start with")
-    made.add_argument("--history", type=Path, metavar="FILE", help="append what happens as JSON lines")
-    made.add_argument(
-        "--state", type=Path, metavar="FILE", help="with --node: keep its groups across kill -9"
-    )
-    made.add_argument(
-        "--delete-absent", type=int, choices=(400, 404), default=404, help="default %(default)s"
-    )
-    made.add_argument(
-        "--post-body",
-        choices=[str(one) for one in PostBody],
-        default="group",
-        help="of a 201; default %(default)s",
-    )
-    made.add_argument("--kind", metavar="FILE", help="play a kind beside groups: a file or a shipped name")
+    add, either = made.add_argument, made.add_mutually_exclusive_group().add_argument
+    either("--nodes", type=int, metavar="N", help="how many nodes, node1 to nodeN (default 5)")
+    either("--ports", metavar="P,P,...", help="one node per port; 0 picks a free one")
+    either("--node", metavar="NAME", help="serve this one node, to be stopped or killed on its own")
+    add("--port", type=int, metavar="P", help="port of the first node (default 5001), 0 for free ones")
+    add("--admin-port", type=int, metavar="P", help="default: after the last node, or a free one")
+    add("--host", default="127.0.0.1", help="address to serve on (default %(default)s)")
+    add("--seed", type=int, default=0, help="of the faults and latencies (default %(default)s)")
+    add("--faults", type=Path, metavar="FILE", help="JSON list of fault rules to start with")
+    add("--history", type=Path, metavar="FILE", help="append what happens as JSON lines")
+    add("--state", type=Path, metavar="FILE", help="with --node: keep its groups across kill -9")
+    add("--delete-absent", type=int, choices=(400, 404), default=404, help="default %(default)s")
+    add("--post-body", choices=("empty", "group"), default="group", help="of a 201; default %(default)s")
+    add("--kind", metavar="FILE", help="play a kind beside groups: a file or a shipped name")
     return made
 
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from celery import Celery
     from opentelemetry.sdk.trace import TracerProvider
 
-SERVICE = "lockstep"
-
 
 def _carry(headers: Any = None, **_: Any) -> None:
     """Put the current span into a message; Celery's instrumentation leaves spans of unknown tasks open."""
@@ -121,7 +119,7 @@ class Broker:
                 app = make_app(self._settings)
                 # A worker tries for long, for nobody else keeps its result; a caller is answered sooner.
                 app.conf.result_backend_transport_options["retry_policy"] = {"max_retries": PUBLISH_RETRIES}
-                self._tracers = tracers(SERVICE)
+                self._tracers = tracers("lockstep")
                 if self._tracers is not None:
                     from celery.signals import before_task_publish
 

@@ -64,14 +64,9 @@ class ClusterClient(ThingClient):
 
         `group` and `by` are patterns (`team-*`); `since` and `until` are about when they were accepted.
         """
-        wanted = Filter(
-            group,
-            by,
-            None if action is None else Action(action),
-            frozenset(map(State, states)),
-            millis_of("since", since),
-            millis_of("until", until),
-        )
+        asked = None if action is None else Action(action)
+        span = millis_of("since", since), millis_of("until", until)
+        wanted = Filter(group, by, asked, frozenset(map(State, states)), *span)
         return tuple(search(self._link.briefs, self._link.store.readable, wanted, parse_limit(limit)))
 
     def resolve(self, operation_id: str, host: str, *, restore: bool) -> Operation:

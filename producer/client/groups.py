@@ -148,11 +148,7 @@ class GroupClient:
         return self.change("delete", group, hosts, {}, *known, preflight=preflight, pace=pace)
 
     def select(
-        self,
-        hosts: Iterable[str] | None = None,
-        *,
-        where: Iterable[str] = (),
-        except_: Iterable[str] = (),
+        self, hosts: Iterable[str] | None = None, *, where: Iterable[str] = (), except_: Iterable[str] = ()
     ) -> tuple[HostName, ...]:
         """Return names for `hosts=`: those named, or all, that meet every condition and are not excepted.
 
@@ -234,13 +230,7 @@ class GroupClient:
         return operation
 
     def _asked(
-        self,
-        verb: str,
-        of: Named,
-        given: Fields,
-        secrets: Secrets | None,
-        upsert: bool,
-        accept_loss: bool,
+        self, verb: str, of: Named, given: Fields, secrets: Secrets | None, upsert: bool, accept_loss: bool
     ) -> tuple[ThingRequest | None, Content | None]:
         """Return what is asked of a thing, and the content that it is to have; nothing of a group."""
         if isinstance(of, str):

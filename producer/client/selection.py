@@ -15,8 +15,6 @@ from lockstep.worker.record.damage import REMEDIES, gone, unknown
 from lockstep.worker.record.link import Link
 
 MOST_SHOWN = 10
-
-
 Condition = tuple[str, str, str]
 """A label, `=` or `!=`, and a value; a host without the label meets only the latter, as in kubectl."""
 

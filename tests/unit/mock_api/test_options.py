@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lockstep.mock_api.faults import FaultKind, InputError
-from lockstep.mock_api.node import Manners, PostBody
+from lockstep.mock_api.node import Manners
 from lockstep.mock_api.options import read
 
 
@@ -35,7 +35,7 @@ def test_one_node_can_be_served_alone() -> None:
 
 def test_manners_are_given_for_all() -> None:
     spec = read(["--delete-absent", "400", "--post-body", "empty"])
-    assert spec.manners == Manners(delete_absent=400, post_body=PostBody.EMPTY)
+    assert spec.manners == Manners(delete_absent=400, post_body="empty")
 
 
 def test_faults_are_read_from_a_file(tmp_path: Path) -> None:
