@@ -1,13 +1,11 @@
 """Calls over libcurl: those of every step, carried by one thread for all threads of a process.
 
-It drives libcurl's multi interface, which keeps the connections of all of them. docs/performance.md says what
-a handle for each thread costs instead.
+docs/performance.md says what a handle for each thread costs instead.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import os
 import select
@@ -102,7 +100,16 @@ class Loop:
     def _serve(self) -> None:
         multi, poll = pycurl.CurlMulti(), select.poll()
         multi.setopt(pycurl.M_MAXCONNECTS, IDLE)
-        multi.setopt(pycurl.M_SOCKETFUNCTION, functools.partial(_follow, poll))
+
+        def follow(what: int, socket: int, *_: object) -> None:
+            if what == pycurl.POLL_REMOVE:
+                with contextlib.suppress(KeyError):
+                    poll.unregister(socket)
+            else:
+                reads, writes = what & pycurl.POLL_IN, what & pycurl.POLL_OUT
+                poll.register(socket, (reads and select.POLLIN) | (writes and select.POLLOUT))
+
+        multi.setopt(pycurl.M_SOCKETFUNCTION, follow)
         poll.register(self._bell[0], select.POLLIN)
         look = 0.0
         moved: dict[int, float] = {}
@@ -152,16 +159,6 @@ def _unharmed(tell: Callable[..., Any], *what: object) -> Any:
         return tell(*what)
     except Exception:
         log.exception("what watches the calls to hosts failed")
-
-
-def _follow(poll: select.poll, what: int, socket: int, *_: object) -> None:
-    """Watch a socket for what libcurl waits for."""
-    if what == pycurl.POLL_REMOVE:
-        with contextlib.suppress(KeyError):
-            poll.unregister(socket)
-    else:
-        reads, writes = what & pycurl.POLL_IN, what & pycurl.POLL_OUT
-        poll.register(socket, (reads and select.POLLIN) | (writes and select.POLLOUT))
 
 
 exchange = Loop().carry

@@ -196,8 +196,7 @@ class Breaker:
     def not_asked(self, host: HostName) -> None:
         """The look did not take place; the next one may."""
         with self._lock:
-            known = self._silent.get(host)
-            if known is not None:
+            if (known := self._silent.get(host)) is not None:
                 known.asking = False
 
     def _tell(self, host: HostName) -> None:

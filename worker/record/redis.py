@@ -117,9 +117,8 @@ class RedisStore(RedisEnds):
         group: GroupId,
         age: int = 0,
     ) -> Progress:
-        limits = self._limits
-        sent = (fingerprint, seen.presence, seen.body or "", attempt, limits.send_within, limits.call)
-        return self._progress("begin", operation, host, *sent, action, group, limits.settle, age)
+        sent = (fingerprint, seen.presence, seen.body or "", attempt, *self._times, action, group, age)
+        return self._progress("begin", operation, host, *sent)
 
     def missed(
         self,

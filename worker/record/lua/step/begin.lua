@@ -1,11 +1,11 @@
 -- begin: record what a GET showed, and open an attempt if a write is needed.
 -- ARGV  3 host, 4 its URL's fingerprint, 5 presence seen, 6 body seen, 7 attempt id,
---       8 send_within, 9 call (ms), 10 action, 11 group: what the GET and the write are about,
---       12 settle (ms), 13 how long ago the GET was sent (ms)
+--       8 send_within, 9 call, 10 settle (ms), 11 action, 12 group: what the GET and the write are about,
+--       13 how long ago the GET was sent (ms)
 -- Returns  over | not_open | elsewhere + the fingerprint in the record | done + outcome | failed + outcome, kind of the reason (or '') and detail | send |
 --          busy + the ms after which to come back, 0 if others send for the step
 -- Atomic, because the attempt must be open before anything is sent, and must not open after the decision.
-if op and (op.action ~= ARGV[10] or op.group ~= ARGV[11]) then return { 'over' } end -- the id was used again
+if op and (op.action ~= ARGV[11] or op.group ~= ARGV[12]) then return { 'over' } end -- the id was used again
 local host, seen, id = ARGV[3], ARGV[5], ARGV[7]
 local step = op and load_step(host)
 if not step then return { 'over' } end
@@ -21,4 +21,4 @@ end
 if seen == op.target then return come_to(host, step, next(step.attempts) and 'applied' or 'unchanged') end
 local spent = all_spent(op, step)
 if spent then return come_to(host, step, 'unknown', nil, spent) end
-return open_attempt(host, step, id, false, tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[12]), tonumber(ARGV[13]))
+return open_attempt(host, step, id, false, tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10]), tonumber(ARGV[13]))
