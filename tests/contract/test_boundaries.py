@@ -13,7 +13,6 @@ from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Millis, OperationId
 from lockstep.worker.operation.story import story
-from lockstep.worker.operation.transitions import Settled
 from lockstep.worker.record.scripts import Replicas
 from lockstep.worker.steps.apply import Next, StepContext, StepResult, Try
 from lockstep.worker.steps.rollback import QUICK_LOOKS, LookTry
@@ -65,7 +64,7 @@ def test_attempts_are_looked_at_when_they_can_be_settled_and_at_first_sooner(
     view = memory.memory.view(create.id, A)
     again = None if again_in is None else Millis(view.now + again_in)
     this = LookTry(context(memory), create.id, A, tries, view, create.step(A))
-    assert this.await_settling(Settled(False, 1, again)).delay == seconds
+    assert this.await_settling(again).delay == seconds
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,6 @@ from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.process.forks import renew_in_children
 from lockstep.worker.settings.environment import version_of
 
-REPLACED = " to a token that was replaced meanwhile"
-
 A = TypeVar("A", LookAnswer, Shown)
 T = TypeVar("T")
 ALONE = 5.0
@@ -92,7 +90,7 @@ class TokenHost(WrappedHost):
         said = ask()
         if not said.unauthorized or version_of(self.token_file) == before:
             return said
-        return WriteAnswer(nothing, said.text + REPLACED)
+        return WriteAnswer(nothing, f"{said.text} to a token that was replaced meanwhile")
 
 
 def with_token(host: HostApi, token_file: str | None) -> HostApi:

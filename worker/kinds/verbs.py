@@ -38,8 +38,7 @@ class LookVerb:
 
     def shown(self, thing: Id, answer: Reply | NoReply, witness: Reply | NoReply | None) -> Shown:
         if isinstance(answer, NoReply):
-            flaw = Flaw.UNREADABLE if answer.trouble is Trouble.UNREADABLE else Flaw.SILENT
-            return _nothing(answer.text, flaw)
+            return _nothing(answer.text, answer.flaw)
         try:
             found = self._of(thing, answer)
         except BadExpression as error:
@@ -138,11 +137,7 @@ class WriteVerb:
     def said(self, thing: Id, answer: Reply | NoReply, hidden: Iterable[str]) -> WriteAnswer:
         """Tell what an answer says that the write did; one that is not named is unknown."""
         if isinstance(answer, NoReply):
-            lost = answer.trouble in (Trouble.LOST, Trouble.UNREADABLE)
-            unreadable = answer.trouble is Trouble.UNREADABLE
-            return WriteAnswer(
-                Effect.UNKNOWN if lost else Effect.NOT_SENT, answer.text, unreadable=unreadable
-            )
+            return answer.of_write(Effect.NOT_SENT)
         body = body_of(answer)
         scope, text = scope_of(thing, answer, body), str(answer.status)
         try:

@@ -23,7 +23,7 @@ from lockstep.worker.monitoring.metrics import current_ids
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.process.secrets import MaskedFormatter
 
-ARGUMENTS = ("operation", "group", "host")
+IDS = ("operation", "group", "host", "wave", "attempt")
 Line = MutableMapping[str, Any]
 LineKind = tuple[str, str, str]
 AWAY_KIND: LineKind = ("", "Redis is out of reach", "")
@@ -218,7 +218,11 @@ class IdFormatter(logging.Formatter):
         if not record.name.startswith("lockstep."):
             return text
         known = bind_task(None, "", {"_record": record, **current_ids.get()})
-        ids = [f"{name}={known[name]}" for name in (*ARGUMENTS, "wave", "attempt") if name in known]
+        ids = [
+            f"{name}={known[name]}"
+            for name in ("operation", "group", "host", "wave", "attempt")
+            if name in known
+        ]
         return f"{text} [{' '.join(ids)}]" if ids else text
 
 

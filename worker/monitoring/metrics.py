@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 CALL_SECONDS = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 15.0)
 END_SECONDS = (0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0)
-
-
 METERS: dict[str, tuple[str, tuple[str, ...], tuple[float, ...]]] = {
     "steps": ("Steps by what they came to.", ("task", "outcome"), ()),
     "attempts": ("Calls to hosts by what they said.", ("call", "answer"), ()),

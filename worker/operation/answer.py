@@ -60,6 +60,16 @@ class NoReply:
     def text(self) -> str:
         return f"{self.trouble}: {self.detail}"
 
+    @property
+    def flaw(self) -> Flaw:
+        return Flaw.UNREADABLE if self.trouble is Trouble.UNREADABLE else Flaw.SILENT
+
+    def of_write(self, unsent: Effect) -> WriteAnswer:
+        """Return what came of a write; `unsent` if not a byte of it has left."""
+        lost = self.trouble in (Trouble.LOST, Trouble.UNREADABLE)
+        unreadable = self.trouble is Trouble.UNREADABLE
+        return WriteAnswer(Effect.UNKNOWN if lost else unsent, self.text, unreadable=unreadable)
+
 
 @dataclass(frozen=True, slots=True)
 class CallFigures:
@@ -121,9 +131,7 @@ EFFECTS = {
 def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> WriteAnswer:
     """Tell whether a write was applied, from what came back; anything not in the table is unknown."""
     if isinstance(said, NoReply):
-        unreadable = said.trouble is Trouble.UNREADABLE
-        lost = unreadable or said.trouble is Trouble.LOST
-        return WriteAnswer(Effect.UNKNOWN if lost else Effect.NOT_APPLIED, said.text, unreadable=unreadable)
+        return said.of_write(Effect.NOT_APPLIED)
     status = said.status
     text = str(status)
     if 300 <= status < 400:
@@ -140,8 +148,7 @@ def classify_write(action: Action, group: GroupId, said: Reply | NoReply) -> Wri
 def classify_look(group: GroupId, said: Reply | NoReply) -> LookAnswer:
     """Tell what a GET showed; anything but a 404 or a readable 200 for this very group is no information."""
     if isinstance(said, NoReply):
-        flaw = Flaw.UNREADABLE if said.trouble is Trouble.UNREADABLE else Flaw.SILENT
-        return LookAnswer(LookVerdict.NO_INFORMATION, said.text, flaw=flaw)
+        return LookAnswer(LookVerdict.NO_INFORMATION, said.text, flaw=said.flaw)
     status = said.status
     text = str(status)
     if status == 404:

@@ -12,7 +12,7 @@ from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Shown, 
 from lockstep.worker.operation.errors import InvalidInput, ReasonKind
 from lockstep.worker.operation.model import AttemptId, Outcome
 from lockstep.worker.operation.thing import ABSENT, SECRET, Digest, Likeness, ThingLook, ThingRequest
-from lockstep.worker.operation.transitions import Forward, Miss, Order, Settled
+from lockstep.worker.operation.transitions import Forward, Miss, Order
 from lockstep.worker.operation.waves import Health
 from lockstep.worker.steps.apply import MISSES, WHY, ForwardTry, LookFailed, Next, StepContext, StepResult
 from lockstep.worker.steps.rollback import LOOK_AGAIN, NOTHING_TO_UNDO, RESTORED, LookTry
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 ROUNDS = 3
 """Looks in one run, which stays far below the visibility timeout."""
 FATAL: Mapping[Flaw | None, Outcome] = {Flaw.MISCONFIGURED: Outcome.UNREACHABLE}
-LACKS = "this worker lacks the definition of the kind"
 SEALED = "this worker cannot open what is asked for"
 SURE = (Effect.APPLIED, Effect.REPLACED, Effect.CONTESTED, Effect.STARTED)  # a look at once may tell more
 
@@ -104,7 +103,8 @@ def thing_of(context: StepContext, order: Order) -> Thing:
     try:
         kind = context.kind(asked)
     except InvalidInput:
-        raise LookFailed(f"{LACKS}: put {asked.title}.yaml back") from None
+        why = f"this worker lacks the definition of the kind: put {asked.title}.yaml back"
+        raise LookFailed(why) from None
     try:
         return Thing(kind, order, asked, context.seals)
     except InvalidInput as error:
@@ -206,7 +206,7 @@ def restore(this: LookTry, order: Order) -> StepResult:
         case Forward.SETTLE:
             if came.again_at is None:
                 return LOOK_AGAIN  # the last open attempt has just been closed: one more look proves it
-            return this.await_settling(Settled(False, 1, came.again_at))
+            return this.await_settling(came.again_at)
         case Forward.BUSY:
             return this.in_line(came.left, came.reason)
         case Forward.PERSON:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from lockstep.worker.operation.answer import HostApi
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import ReasonKind
-from lockstep.worker.operation.model import Action, Decision, HostName, OperationId, Presence, Step
+from lockstep.worker.operation.model import Action, Decision, HostName, Millis, OperationId, Presence, Step
 from lockstep.worker.operation.transitions import Forward, Settled, View
 from lockstep.worker.steps.apply import (
     ELSEWHERE,
@@ -65,9 +65,9 @@ class LookTry(Try):
         opened = len(self.step.open_attempts)
         return self.context.store.settle(self.operation, self.host, self.view.now, opened, shown)
 
-    def await_settling(self, settled: Settled) -> StepResult:
+    def await_settling(self, again_at: Millis | None) -> StepResult:
         """Come back when the open attempts can be looked at again."""
-        delay = max(0.0, ((settled.again_at or self.view.now) - self.view.now) / 1000)
+        delay = max(0.0, ((again_at or self.view.now) - self.view.now) / 1000)
         if self.number <= QUICK_LOOKS:
             delay = min(delay, self.context.forward_backoff.ceiling(self.number))
         return self.wait(delay, "")
@@ -108,7 +108,7 @@ def settle(context: StepContext, operation: OperationId, host: HostName, tries: 
             settled = this.settle(Presence.PRESENT)
     except LookFailed as untold:
         return this.come_back(untold.reason, untold.why)
-    return this.await_settling(settled) if settled.open else SETTLED
+    return this.await_settling(settled.again_at) if settled.open else SETTLED
 
 
 def rollback(context: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
@@ -145,7 +145,7 @@ def _restore(this: LookTry) -> StepResult:
     before = this.step.before
     if before and shown is before.presence:
         # Without any the last open attempt has just been closed: one more GET proves it.
-        return this.await_settling(settled) if settled.open else LOOK_AGAIN
+        return this.await_settling(settled.again_at) if settled.open else LOOK_AGAIN
     return _send(this, api, before.body if before else None)
 
 

@@ -50,8 +50,6 @@ from lockstep.worker.tasks.runtime import runtime_of
 __all__ = ["tasks"]
 BEAT_STUCK = 120.0
 """Seconds for which beat, awake, may get no further. It waits 30 s between tries to reach Redis."""
-
-
 FLOWER = re.compile(r"flower@[A-Za-z0-9._-]{1,128}")
 MOST_CLOCKS, MOST_AHEAD = 10, 10**13
 """Bounds on the clocks, and their milliseconds, that a worker keeps: anybody who may ask it can send some."""

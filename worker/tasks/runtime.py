@@ -64,8 +64,6 @@ T = TypeVar("T")
 HostFinder = Callable[[HostName], HostApi | None]
 MOST_NAMES = 20_000
 """Operations and their hosts that are remembered in a process: some megabytes."""
-
-
 GARBAGE = 20_000
 """Objects that are made before Python looks among them for garbage: its 700 are a look every few hosts."""
 

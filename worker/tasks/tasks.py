@@ -200,10 +200,6 @@ def _summary(operation: Status) -> str:
     return f"{operation.state.value.replace('_', ' ')}: {operation.reason}"
 
 
-LONGEST_BETWEEN = 3_600_000
-"""Milliseconds between two looks at one group, at most."""
-
-
 @shared_task(bind=True, name=TaskName.PATROL, send_events=False)
 def patrol(self: Task[..., str]) -> str:
     """Publish one look per group that is due; never speaks HTTP itself."""
@@ -249,7 +245,7 @@ def patrol_group(self: Task[..., str], group: GroupId) -> str:
 def beat_of(settings: Settings) -> PatrolTimes:
     return PatrolTimes(
         every=round(settings.patrol_every * 1000),
-        longest=LONGEST_BETWEEN,
+        longest=3_600_000,
         watched=round(settings.patrol_hours * 3_600_000),
         repair=round(settings.repair_minutes * 60_000),
         budget=round(settings.call_timeout * 2000),

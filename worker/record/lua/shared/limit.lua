@@ -78,8 +78,8 @@ local function leave(op, hosts)
   for _, host in ipairs(hosts) do
     if redis.call('SREM', QUEUED, host) == 1 then
       each_limit(host, function(name)
-        for _, each in ipairs({ ticket(true, host), ticket(false, host) }) do
-          for _, part in ipairs({ 'queue', 'pace', 'places' }) do redis.call('ZREM', line(name, part), each) end
+        for _, part in ipairs({ 'queue', 'pace', 'places' }) do
+          redis.call('ZREM', line(name, part), ticket(true, host), ticket(false, host))
         end
       end)
       each_limit(host, function(name) call_next(name) end)
