@@ -15,7 +15,7 @@ from rich.text import Text
 
 from lockstep.producer.cli.commands.watch import NewLines
 from lockstep.worker.operation.model import Outcome, State, Status, Step, Undo
-from lockstep.worker.operation.story import story
+from lockstep.worker.operation.story import in_brief, story
 from lockstep.worker.operation.waves import told_rollout
 
 STATE_STYLES = {State.COMMITTED: "bold green", State.ROLLED_BACK: "bold yellow"}
@@ -84,12 +84,17 @@ def table(operation: Status, steps: Sequence[Step], now: Mapping[str, Text]) -> 
 
 
 def outcome(operation: Status, step: Step) -> Text:
-    """Say what a step came to, and what was undone: nothing, where nothing was changed."""
+    """Say what a step came to, and what was undone: nothing, where nothing was changed.
+
+    Of a host that was still at work when it was decided, its story tells what happened to it.
+    """
+    came = story(operation.action, step, operation.decided_at)
     if step.outcome is None:
-        words = Text("…" if step.touched else "–", "dim")
-    else:
-        words = Text(step.outcome, "red" if step.outcome in BAD else "green")
-    if story(operation.action, step, operation.decided_at).changed is False:
+        if step.touched and operation.decided_at is not None:
+            return Text(in_brief(came, step), "yellow")
+        return Text("…" if step.touched else "–", "dim")
+    words = Text(step.outcome, "red" if step.outcome in BAD else "green")
+    if came.changed is False:
         return words
     if step.undo is Undo.NEEDED:
         words.append(", to be restored", "yellow")
@@ -107,7 +112,7 @@ def attempts(step: Step) -> Text:
 
 def told(operation: Status, step: Step) -> str:
     """Say in plain words how a step stands; empty before anything happened to it."""
-    if step.outcome is not None:
+    if step.outcome is not None or (step.touched and operation.decided_at is not None):
         return outcome(operation, step).plain
     if step.touched:
         return f"attempt {step.writes}"

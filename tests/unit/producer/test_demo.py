@@ -15,7 +15,7 @@ from lockstep.producer.demo import play, screen
 from lockstep.producer.process import UNWRITTEN
 from lockstep.producer.stack import Stack, StackError
 from lockstep.worker.operation.errors import WaitTimeout
-from lockstep.worker.operation.model import HostName, Millis, Outcome, State, Step
+from lockstep.worker.operation.model import AttemptState, HostName, Millis, Outcome, State, Step, Undo
 from tests.unit.producer.samples import OPERATION, attempt
 
 DONE = replace(
@@ -150,6 +150,20 @@ def test_a_demo_whose_words_went_nowhere_says_so(
     assert screen.standing(replace(OPERATION, state=State.ROLLED_BACK, settling=True)) == (
         "rolled back; locked until its lost writes settle"
     )
+
+
+def test_a_host_that_was_at_work_when_it_was_decided_is_told_of_in_words() -> None:
+    decided = replace(DONE, state=State.ROLLED_BACK)
+    changed, undoing = attempt("a1"), attempt("u1", undo=True)
+    failed = replace(changed, state=AttemptState.NOT_APPLIED)
+    steps = [
+        Step(HostName("node1"), attempts=(changed,), undo=Undo.NEEDED),
+        Step(HostName("node1"), attempts=(changed, undoing), undo=Undo.RESTORED),
+        Step(HostName("node1"), attempts=(failed,)),
+    ]
+    words = ["changed, to be undone", "changed, undone", "not changed"]
+    assert [screen.outcome(decided, step).plain for step in steps] == words
+    assert [screen.told(decided, step) for step in steps] == words
 
 
 def test_a_host_that_is_being_written_to_is_told_from_one_that_was_not() -> None:
