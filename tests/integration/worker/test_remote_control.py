@@ -24,6 +24,7 @@ ORDERS: dict[str, Order] = {
     "revoke": lambda control, ids: control.revoke(ids, reply=True),
     "terminate": lambda control, ids: control.terminate(ids, signal="KILL", reply=True),
     "cancel_consumer": lambda control, ids: control.cancel_consumer(OPERATIONS, reply=True),
+    "cancel_consumer of rollback": lambda control, ids: control.cancel_consumer(ROLLBACK, reply=True),
     "rate_limit": lambda control, ids: control.rate_limit(TaskName.CREATE_GROUP, "1/h", reply=True),
     "rate_limit of rollback": lambda control, ids: [
         control.rate_limit(task, "30/m", reply=True) for task in (TaskName.CONCLUDE, TaskName.ROLLBACK_CREATE)
@@ -71,6 +72,26 @@ def test_an_operation_ends_as_promised_whatever_workers_are_told(
     end = bench.end(operation, patience=90)
     assert end.operation.state in (State.COMMITTED, State.ROLLED_BACK)
     assert bench.holding() == (set(bench.hosts) if end.operation.state is State.COMMITTED else set())
+
+
+def test_what_is_to_be_undone_waits_until_a_worker_takes_it_again(obeying: Bench) -> None:
+    bench = obeying
+    bench.beat()
+    bench.worker("forward", queues=OPERATIONS)
+    bench.worker("backward", queues=ROLLBACK)
+    control: Any = bench.app.control
+    eventually(lambda: control.cancel_consumer(ROLLBACK, reply=True), "both have heard it")
+    eventually(lambda: bench.store.queue_length(ROLLBACK) > 1, "sweeps wait, which nobody takes")
+    bench.admin.down("node3")
+    operation = bench.start(Action.CREATE)
+    eventually(lambda: len(bench.holding()) == 2, "the other hosts are changed")
+    assert bench.store.cancel(operation, "half way") is None
+    bench.admin.up("node3")
+    eventually(lambda: bench.read(operation).state is State.ROLLING_BACK, "it is decided")
+    assert len(bench.holding()) == 2
+    eventually(lambda: control.add_consumer(ROLLBACK, reply=True), "both have heard it")
+    assert bench.end(operation).operation.state is State.ROLLED_BACK
+    assert bench.holding() == set()
 
 
 def under_way(control: Any) -> list[str]:
