@@ -17,6 +17,7 @@ import pytest
 from celery import _state as untyped
 from celery import signals
 from celery.contrib.testing.worker import start_worker
+from celery.utils.dispatch import Signal
 from kombu import transport as untyped_transport
 from opentelemetry.instrumentation.celery import CeleryInstrumentor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -71,6 +72,7 @@ def working(app: Any) -> Iterator[None]:
     aliases = dict(transport.TRANSPORT_ALIASES)
     transport._transport_cache.clear()  # clients in this process have had theirs looked up
     import_module("lockstep.worker.tasks")  # they hear the signal
+    heard = {each: list(each.receivers) for each in vars(signals).values() if isinstance(each, Signal)}
     instance = SimpleNamespace(app=app, quiet=False)
 
     def keep_logs(**_: Any) -> None:
@@ -87,9 +89,10 @@ def working(app: Any) -> Iterator[None]:
     finally:
         signals.worker_shutdown.send(None)  # else its heart takes this process for a worker that does not end
         signals.worker_init.send(None)  # it is not stopping any more
-        signals.setup_logging.disconnect(keep_logs)
         metrics._counting.clear()
         CeleryInstrumentor().uninstrument()  # type: ignore[no-untyped-call]
+        for signal, receivers in heard.items():  # what this worker hears them with, and counts
+            signal.receivers[:] = receivers
         curl.watches[:] = watches
         transport.TRANSPORT_ALIASES.update(aliases)
         transport._transport_cache.clear()

@@ -88,6 +88,7 @@ def test_a_host_that_no_operation_on_a_thing_covered_is_named_if_it_serves_its_k
     rig: Rig, tmp_path: Path
 ) -> None:
     some, new = ["node1", "node2"], ["notice/new", "pin/new"]
+    assert rig.client.create("pin/everywhere").wait(PATIENCE).committed
     assert rig.client.create("notice/new", some, text="hello").wait(PATIENCE).committed
     assert rig.client.create("pin/new", some).wait(PATIENCE).committed
     drifted = rig.cli("drift", *new)
