@@ -22,11 +22,13 @@ from lockstep.producer.operators.batch import STOPS_WITHIN, operation_id, parse_
 from lockstep.producer.operators.hosts import LOOK_UP
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.settings import load_settings
+from tests.contract.producer import marked
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import Hand
 from tests.contract.producer.test_input import NO_KINDS
 from tests.integration.producer.test_cli_process import start
 from tests.waiting import PATIENCE, eventually
+from tests.warm import Piped
 
 WANTED = "present: [team-a, team-b]\nabsent: [team-c]\n"
 
@@ -194,17 +196,20 @@ def waited_for(hand: Hand, operation: Operation) -> bool:
 
 
 def test_an_interrupt_starts_nothing_more_and_ends_soon(
-    cluster: ClusterClient, hand: Hand, tmp_path: Path
+    cluster: ClusterClient, hand: Hand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its groups are busy: were they waited for, each would be accepted as soon as it is free."""
+    mark = tmp_path / "mark"
+    monkeypatch.setenv("HOLD_MARK", str(mark))
     busy = [cluster.create_group(f"team-{n}") for n in range(3)]
     file = tmp_path / "groups.txt"
     file.write_text("".join(f"{each.group}\n" for each in busy))
-    with start("apply", str(file), "--resume", "mine") as process:
+    with Piped(marked.__name__, "apply", str(file), "--resume", "mine") as process:
         for each in busy:
             eventually(partial(waited_for, hand, each), "the run waits for the group")
         process.send_signal(signal.SIGINT)
         told = time.monotonic()
+        eventually(mark.exists, "the run has heard it")
         for each in busy:
             hand.commit(each)
         process.communicate(timeout=PATIENCE)
