@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from contextlib import suppress
 from functools import partial
 from typing import Literal, NamedTuple, cast
 
@@ -90,16 +91,14 @@ class Events:
         if self._subscribed and not getattr(self._pubsub.connection, "outdated", False):
             return
         self._drop()
-        try:
+        with suppress(*NO_REDIS):  # told by the reading that follows
             self._pubsub.subscribe(self._channel)
             # A reading must not overtake the subscription, so its confirmation is waited for.
             self._subscribed = self._pubsub.get_message(timeout=CONFIRM) is not None
-        except NO_REDIS:
-            pass  # told by the reading that follows
         if not self._subscribed:
             self._drop()
 
-    def wait(self, timeout: float, gather: float = COALESCE) -> bool:
+    def wait(self, timeout: float, gather: float) -> bool:
         """Return True after a decisive event, False `gather` seconds after any other or `timeout` seconds."""
         ends = time.monotonic() + timeout
         while (left := ends - time.monotonic()) > 0:
@@ -246,15 +245,13 @@ class AsyncEvents:
         if self._subscribed and not getattr(self._pubsub.connection, "outdated", False):
             return
         await self._drop()
-        try:
+        with suppress(*NO_REDIS):  # told by the reading that follows
             await self._pubsub.subscribe(self._channel)
             self._subscribed = await self._pubsub.get_message(timeout=CONFIRM) is not None
-        except NO_REDIS:
-            pass  # told by the reading that follows
         if not self._subscribed:
             await self._drop()
 
-    async def wait(self, timeout: float, gather: float = COALESCE) -> bool:  # noqa: ASYNC109 - as above
+    async def wait(self, timeout: float, gather: float) -> bool:  # noqa: ASYNC109 - as above
         ends = time.monotonic() + timeout
         while (left := ends - time.monotonic()) > 0:
             if not self._subscribed:

@@ -29,8 +29,6 @@ from lockstep.worker.tasks.runtime import Runtime, runtime_of, stopping
 
 OnHost = Callable[[HostName], StepResult]
 StepResults = Mapping[HostName, StepResult]
-SideBySide = Callable[[Sequence[HostName], OnHost, Callable[[], bool]], StepResults]
-"""Runs a step for each host as long as more may begin; returns what came of those that were begun."""
 NOT_BEGUN = StepResult(Next.AGAIN, "not begun yet")
 NOT_NOW = (StopOrdered, StoreUnavailable, StoreFull, UnknownFormat)
 """These are the task's: nothing can be done or recorded just now, or not by this worker."""
@@ -53,7 +51,8 @@ class Slice:
     """Have the operation concluded: the chord's own callback waits for the slowest header."""
     publish: Callable[[OperationId], object]
     """Publish the wave or round that a call of this process has opened, or hosts whose turn has come."""
-    side_by_side: SideBySide
+    side_by_side: Callable[[Sequence[HostName], OnHost, Callable[[], bool]], StepResults]
+    """Run a step for each host as long as more may begin; return what came of those that were begun."""
     begin_within: float
     failed: bool = False
 

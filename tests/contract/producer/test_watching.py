@@ -97,7 +97,7 @@ def test_a_burst_of_events_is_one_reading(
         for host in (NODE1, NODE2):
             hand.apply(operation, host)
         began = time.monotonic()
-        told.wait(PATIENCE)
+        told.wait(PATIENCE, events.COALESCE)
         assert 0.03 < time.monotonic() - began < PATIENCE
         hand.apply(operation, NODE3)
         told.wait(PATIENCE, gather=PATIENCE)  # decided: at once

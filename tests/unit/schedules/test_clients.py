@@ -75,7 +75,7 @@ def test_an_interrupt_ends_a_wait_for_events_wherever_it_comes() -> None:
         def wait() -> None:
             with events.Events(of, OperationId("o")) as told:
                 told.subscribe()
-                told.wait(0.1)
+                told.wait(0.1, events.COALESCE)
 
         schedule.thread(wait, hears_signals=True)
 
