@@ -58,8 +58,11 @@ def documented(title: str, description: str) -> FastAPI:
     return app
 
 
-def node_app() -> FastAPI:
-    """Build the application; `request.state.desk` must be the `CallHandler` of the node that was called."""
+def node_app(*, plays: bool = False) -> FastAPI:
+    """Build the application; `request.state.desk` must be the `CallHandler` of the node that was called.
+
+    If nodes play a kind beside groups, whatever else comes is the kind's.
+    """
     app = documented(
         "Cluster node",
         "Keeps groups. Unstable on purpose: any call may fail, hang or be cut off, before or "
@@ -127,16 +130,11 @@ def node_app() -> FastAPI:
         node = request.state.desk.node
         return Response(status_code=503 if node.manners.unwell_with in node.groups else 200)
 
-    return app
+    if plays:
 
-
-def played_app() -> FastAPI:
-    """Build the application of nodes that play a kind beside groups: whatever else comes is the kind's."""
-    app = node_app()
-
-    @app.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], response_model=None)
-    async def call(request: Request) -> Response:
-        desk: CallHandler = request.state.desk
-        return await desk.take(request)
+        @app.api_route("/{path:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], response_model=None)
+        async def call(request: Request) -> Response:
+            desk: CallHandler = request.state.desk
+            return await desk.take(request)
 
     return app

@@ -13,7 +13,7 @@ from uvicorn import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from lockstep.mock_api.app import node_app, played_app
+from lockstep.mock_api.app import node_app
 from lockstep.mock_api.calls import CallHandler, reset
 from lockstep.mock_api.faults import NODE_LEVEL, FaultKind, InputError, Rule
 from lockstep.mock_api.history import History
@@ -177,7 +177,7 @@ class Cluster:
     def __init__(self, spec: Spec) -> None:
         self._spec = spec
         self.history = History(spec.history)
-        config = served(node_app() if spec.kind is None else played_app())
+        config = served(node_app(plays=spec.kind is not None))
         self.members = {
             name: Member(name, port, spec, self.history, config) for name, port in spec.ports.items()
         }

@@ -75,9 +75,6 @@ class Method(StrEnum):
     DELETE = "DELETE"
 
 
-WRITES = frozenset({Method.POST, Method.DELETE})
-
-
 class Form(StrEnum):
     """What the client is sent in the end."""
 
@@ -190,13 +187,11 @@ class Rule(BaseModel):
         return self
 
     def matches(self, method: Method, group: str | None) -> bool:
-        methods = self.methods or (WRITES if self.kind in WRITES_ONLY else tuple(Method))
-        if method not in methods:
+        about_reads = self.kind not in WRITES_ONLY or method is not Method.GET
+        if not (method in self.methods if self.methods else about_reads):
             return False
-        if self.group is None:
-            return True
-        if group is None:
-            return False
+        if self.group is None or group is None:
+            return self.group is None
         return group.startswith(self.group[:-1]) if self.group.endswith("*") else group == self.group
 
 

@@ -73,9 +73,8 @@ def _locked(descriptor: int, how: int) -> bool:
 
 def write_secret(path: Path, text: str) -> None:
     """Write a new file for its owner alone."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(text)
+    path.touch(0o600, exist_ok=False)
+    path.write_text(text, "utf-8")
 
 
 def default_settings() -> Settings:

@@ -130,10 +130,6 @@ debug_option = kept("--debug", "Print tracebacks with errors.", is_eager=True)
 as_option = kept("--as NAME", "Who asks.  [default: user@host]", "created_by")
 
 
-def json_option(told: str = "Print one JSON document.") -> Callable[[F], F]:
-    return kept("--json", told, "as_json")
-
-
 def command(name: str | None = None, *, lines: bool = False) -> Callable[[Command], click.Command]:
     """Make a command that takes --json and --debug, and whose first argument is the session.
 
@@ -145,7 +141,7 @@ def command(name: str | None = None, *, lines: bool = False) -> Callable[[Comman
         run = click.make_pass_decorator(Session)(function)
         made = click.command(name, help=text, epilog=f"\b\nExamples:\n{examples}")(run)
         told = f"Print one JSON document{' a line' if lines else ''} (fields: docs/cli.md)."
-        return debug_option(json_option(told)(made))
+        return debug_option(kept("--json", told, "as_json")(made))
 
     return decorate
 

@@ -24,8 +24,6 @@ TIMELINE_HEADER = ("AFTER", "HOST", "WHAT", "SAID", "RESULT", "TOOK")
 
 
 def facts_of(operation: Status, now: Millis) -> list[tuple[str, str]]:
-    """Return what is known of an operation as a whole: names and values."""
-
     def at(moment: Millis | None) -> str | None:
         return None if moment is None else f"{local(moment)}, {age(moment, now)}"
 
@@ -34,7 +32,7 @@ def facts_of(operation: Status, now: Millis) -> list[tuple[str, str]]:
         (operation.verb, operation.group),
         ("state", _state(operation)),
         ("reason", operation.reason),
-        ("hosts", _progress(operation)),
+        ("hosts", f"{operation.hosts_done}/{operation.hosts_total}"),
         ("waves", _waves(operation, now)),
         ("hold", operation.rollout and told_hold(operation.rollout, now)),
         ("pending", ", ".join(operation.pending_hosts)),
@@ -76,10 +74,6 @@ def _state(operation: Status) -> str:
     return f"{operation.state}, settling" if operation.settling else operation.state
 
 
-def _progress(operation: Status) -> str:
-    return f"{operation.hosts_done}/{operation.hosts_total}"
-
-
 def host_row(host: HostResult) -> tuple[str, ...]:
     unknown = "unknown: " if host.outcome is Outcome.UNKNOWN else ""
     notes = [unknown + host.reason] if host.reason else []
@@ -101,7 +95,8 @@ def list_row(operation: Status, now: Millis | None) -> tuple[str, ...]:
     at = operation.created_at
     created = local(at) if now is None or now - at > DAY else age(at, now)
     asked = operation.id, operation.verb, operation.group
-    return (*asked, state, _progress(operation), created, operation.created_by)
+    done = f"{operation.hosts_done}/{operation.hosts_total}"
+    return (*asked, state, done, created, operation.created_by)
 
 
 def event_row(operation: Status, event: Event) -> tuple[str, ...]:

@@ -180,20 +180,16 @@ class Demo:
         self._nodes.set_manners("node1", unwell_with="team-c")
         created = self._client.create_group("team-c", waves="1,100%", bake=1, health="/health")
         self._follow(created, State.ROLLED_BACK, self._nowhere())
-        self._course(created)
+        status = created.status()
+        course = Table(box=None, show_header=False, padding=(0, 3, 0, 0), style="dim")
+        for event in timeline(status, created.steps()):  # as `lockstep show` does
+            course.add_row(*(Text(cell) for cell in event_row(status, event)[:4]))
+        self._console.print(Padding(course, INDENT, expand=False))
+        self._console.print()
         writes = [call.node for call in self._nodes.history(group="team-c") if call.method != "GET"]
         self._say(f"In the nodes' own histories: {len(writes)} writes, all of them to node1.")
         if set(writes) != {"node1"}:
             self.broken.append(f"create team-c wrote to {', '.join(sorted(set(writes)))}, not to node1 alone")
-
-    def _course(self, operation: Operation) -> None:
-        """Print what came when, as `lockstep show` does."""
-        status = operation.status()
-        table = Table(box=None, show_header=False, padding=(0, 3, 0, 0), style="dim")
-        for event in timeline(status, operation.steps()):
-            table.add_row(*(Text(cell) for cell in event_row(status, event)[:4]))
-        self._console.print(Padding(table, INDENT, expand=False))
-        self._console.print()
 
     def _mend(self) -> None:
         self._nodes.set_faults()

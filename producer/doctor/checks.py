@@ -26,10 +26,6 @@ PATROLS_LATE = 10
 """Patrols that may go by before a group that is due has its turn."""
 
 
-LEASE = 60_000
-"""Milliseconds: longer than any worker, whatever its settings, is likely to hold the sweep's lease."""
-
-
 @dataclass(frozen=True, slots=True)
 class About:
     """What one worker, or this machine, says of itself."""
@@ -222,7 +218,7 @@ def on_damage(found: Collection[Damage]) -> list[Finding]:
 
 def _on_beat(facts: WorkFacts, settings: Settings) -> Finding:
     """Judge beat by what it causes: nothing else tells that it lives."""
-    longest = max(500 * settings.sweep_every, LEASE)
+    longest = max(500 * settings.sweep_every, 60_000)  # no worker is likely to hold the lease for as long
     if facts.leased < 0 or facts.leased > longest:
         held = "for ever" if facts.leased < 0 else f"for {seconds(facts.leased)} more"
         text = f"the sweep's lease is held {held}, which no worker asks for: no sweep runs"

@@ -15,13 +15,13 @@ from rich.filesize import decimal
 from lockstep.producer.discovery import discover
 from lockstep.producer.doctor import Finding, Level, checks
 from lockstep.producer.operators.drift import is_held, uncovered
-from lockstep.producer.operators.hosts import look_at_group, together
+from lockstep.producer.operators.hosts import NO_GROUP, look_at_group, together
 from lockstep.worker.celery import ABOUT, QUEUES, make_app
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.drift import EndsSize
 from lockstep.worker.operation.errors import InvalidInput, StoreUnavailable
-from lockstep.worker.operation.model import GroupId, HostName, Millis, Stage, Status
+from lockstep.worker.operation.model import HostName, Millis, Stage, Status
 from lockstep.worker.operation.names import counted
 from lockstep.worker.record.causes import NO_REDIS, unavailable
 from lockstep.worker.record.damage import Damage, noted
@@ -38,8 +38,6 @@ HOUR, DAY = 3_600_000, 86_400_000
 WORKER_CONNECTIONS = 42
 OTHER_CONNECTIONS = 20
 """Connections at most, of a worker, and of all others together: docs/operations.md#connections."""
-NO_GROUP = GroupId("lockstep-doctor")
-"""Asked for with a GET; it need not exist."""
 PING = 1.5
 """Seconds that workers have to answer."""
 GROUPS = 100

@@ -34,7 +34,6 @@ SAMPLES: Mapping[str, tuple[object, object]] = {
 }
 """Contents of fields for which a kind gives no examples."""
 TOOK = (Effect.APPLIED, Effect.REPLACED, Effect.STARTED)
-DID_NOT = (Effect.CONTESTED, Effect.REFUSED, Effect.LATER)
 UNDONE = "say so in `loses`, or keep what is missing in `look.keep` and send it back; null needs or_null()"
 
 
@@ -121,7 +120,7 @@ class Walk:
             text = f"{said.text} is named as applied, and it {did}"
             remedy = "name it as `replaced`" if changed else "name it as `contested`"
             yield Finding(subject, Level.FAILURE, text, remedy)
-        elif said.effect in DID_NOT and changed:
+        elif said.effect in (Effect.CONTESTED, Effect.REFUSED, Effect.LATER) and changed:
             text = f"{said.text} is named as {said.effect}, and it wrote over what was there"
             yield Finding(subject, Level.FAILURE, text, "name it as `replaced`")
         elif said.effect is Effect.APPLIED:

@@ -31,7 +31,6 @@ from lockstep.worker.operation.waves import told_moment
 if TYPE_CHECKING:
     from lockstep.worker.record.link import OperationBrief
 
-NOTHING_CHANGED = "it changed nothing: not baked, and no proof for the others"
 MEANINGS = {
     AttemptState.OPEN: "its fate is not known yet",
     AttemptState.APPLIED: "it took effect",
@@ -82,7 +81,7 @@ def timeline(operation: Status, steps: Iterable[Step], methods: Methods = NO_MET
     for moment in operation.rollout.moments if operation.rollout else ():
         text = f"by {moment.said}" if moment.said else None
         if moment.what == "done" and moment.number not in changed:
-            text = NOTHING_CHANGED
+            text = "it changed nothing: not baked, and no proof for the others"
         events.append(Event(moment.at, told_moment(moment), said=text))
     if operation.decided_at is not None:
         decided = str(operation.decision).replace("_", " ")

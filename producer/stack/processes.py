@@ -162,16 +162,12 @@ class RedisServer(Child):
             "save": "",
         }
         flags = [part for name, value in settings.items() for part in (f"--{name}", value)]
-        return [str(self._binary), *self._secret(directory), *flags, *self._options]
-
-    def _secret(self, directory: Path) -> list[str]:
-        """Write the password into a file, for everybody here may read a command line."""
-        if not self._password:
-            return []
-        file = directory / "redis.conf"
-        if not file.exists():
-            write_secret(file, f"requirepass {self._password}\n")
-        return [str(file)]
+        if self._password:  # in a file, for everybody here may read a command line
+            file = directory / "redis.conf"
+            flags = [str(file), *flags]
+            if not file.exists():
+                write_secret(file, f"requirepass {self._password}\n")
+        return [str(self._binary), *flags, *self._options]
 
 
 def find_server() -> Path:

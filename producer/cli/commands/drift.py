@@ -128,7 +128,6 @@ def _drift_row(look: GroupDrift, each: Drift) -> dict[str, object]:
 
 
 def _doubts(look: GroupDrift) -> Iterator[str]:
-    """Yield why something could not be compared."""
     if look.owner is not None:
         compared = "only hosts that it is through with are compared" if look.compared else "ask again"
         yield f"operation {look.owner} is at work; {compared} until it has ended"

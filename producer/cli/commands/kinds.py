@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lockstep.producer.cli.exits import Exit, Session
-from lockstep.producer.cli.options import command, debug_option, json_option, option
+from lockstep.producer.cli.options import command, debug_option, kept, option
 from lockstep.producer.cli.output import answer, answer_json, answer_table, document, note
 from lockstep.worker.operation.errors import InvalidInput, LockstepError
 from lockstep.worker.operation.host import Auth, Host, parse_url
@@ -92,8 +92,8 @@ def show(session: Session, kind: str) -> Exit:
       lockstep kinds show vhost@3f2a
     """
     found = _find(session, kind)
-    text = found.source
-    return session.show(lambda: {**_document(found), "text": text}, lambda: answer(text.rstrip("\n")))
+    text = found.source.rstrip("\n")
+    return session.show(lambda: {**_document(found), "text": found.source}, lambda: answer(text))
 
 
 @command()
@@ -193,4 +193,4 @@ kinds = click.Group(
     epilog="\b\nExamples:\n  lockstep kinds\n  lockstep kinds show rabbitmq-user\n"
     "  lockstep kinds check kinds/vhost.yaml --host http://127.0.0.1:15672",
 )
-debug_option(json_option()(kinds))
+debug_option(kept("--json", "Print one JSON document.", "as_json")(kinds))
