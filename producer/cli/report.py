@@ -89,17 +89,14 @@ def _row(operation: Status, step: Step, scale: Scale, y: int, methods: Methods) 
         f'<text class="faint" x="{WIDTH - RIGHT + 14}" y="{middle:.1f}">{came}</text>',
     ]
     for attempt, lane in zip(step.attempts, chosen, strict=True):
-        text = describe(operation, step, attempt, methods)
-        parts.append(_bar(text, attempt, scale, y + PAD / 2 + 2 + lane * LANE))
+        left, right = scale.x(attempt.opened_at), scale.x(attempt.closed_at or scale.end)
+        across = f'x="{left:.1f}" width="{max(NARROWEST, right - left):.1f}"'
+        place = f'{across} y="{y + PAD / 2 + 2 + lane * LANE:.1f}" height="{BAR}" rx="2.5"'
+        bar = f'<rect class="bar {attempt.state}" {place}/>'
+        stripes = f'<rect {place} fill="url(#stripes)"/>' if attempt.undo else ""
+        text = _text(describe(operation, step, attempt, methods))
+        parts.append(f"<g><title>{text}</title>{bar}{stripes}</g>")
     return "\n".join(parts), height
-
-
-def _bar(text: str, attempt: Attempt, scale: Scale, y: float) -> str:
-    left, right = scale.x(attempt.opened_at), scale.x(attempt.closed_at or scale.end)
-    width = max(NARROWEST, right - left)
-    place = f'x="{left:.1f}" y="{y:.1f}" width="{width:.1f}" height="{BAR}" rx="2.5"'
-    stripes = f'<rect {place} fill="url(#stripes)"/>' if attempt.undo else ""
-    return f'<g><title>{_text(text)}</title><rect class="bar {attempt.state}" {place}/>{stripes}</g>'
 
 
 def describe(operation: Status, step: Step, attempt: Attempt, methods: Methods) -> str:

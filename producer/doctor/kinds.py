@@ -230,7 +230,9 @@ class Walk:
             form = ", in another form, as the file says" if shows is Likeness.LIKE else ""
             return Finding(subject, Level.OK, f"shows what was written{form}")
         differ = [name for name, value in wish.content.values.items() if shown.values.get(name) != value]
-        told = [f"{name} comes back {_as(self.kind, name, shown.values.get(name))}" for name in differ]
+        values = {name: f"as {shown.values.get(name)!r:.80}" for name in differ}
+        values |= {name: "otherwise" for name in differ if self.kind.fields[name].sensitive}
+        told = [f"{name} comes back {value}" for name, value in values.items()]
         remedy = "`rewritten: true`, or an expression in look.content, for these fields"
         return Finding(subject, Level.FAILURE, "; ".join(told), remedy)
 
@@ -248,10 +250,6 @@ class Walk:
                 return True
             self._send("delete", _Wish(), shown.content)
         return False
-
-
-def _as(kind: Kind, name: str, value: object) -> str:
-    return "otherwise" if kind.fields[name].sensitive else f"as {repr(value)[:80]}"
 
 
 def _unnamed(subject: str, said: WriteAnswer) -> Finding:

@@ -13,6 +13,7 @@ from lockstep.producer.cli.exits import OF_STATE, Exit, Session
 from lockstep.producer.cli.options import Selection, as_option, command, host_options, option
 from lockstep.producer.cli.output import answer, answer_json, answer_table, document, note, printable
 from lockstep.producer.cli.text import NOTHING, sentence
+from lockstep.producer.doctor import Finding, Level
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import Action, State
@@ -20,7 +21,6 @@ from lockstep.worker.operation.names import counted, named, parse_watch
 
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
-    from lockstep.producer.doctor import Finding
     from lockstep.producer.operators.hosts import HostStanding
     from lockstep.producer.operators.plan import SyncItem
 
@@ -180,8 +180,6 @@ def doctor(session: Session) -> Exit:
 
 def _findings(session: Session) -> Generator[Finding]:
     """Yield what is found; settings that cannot be used are a finding too, and the only one."""
-    from lockstep.producer.doctor import Finding, Level
-
     try:
         client = session.client()
     except InvalidInput as error:
