@@ -99,16 +99,13 @@ class ClusterAdmin:
             url, limit = self.url + path, self._timeout
             answer = session.request(method, url, json=body, params=query, timeout=limit)
         if not answer.ok:
-            raise AdminError(f"{method} {path}: {reason(answer)}")
+            try:
+                why = answer.json()["detail"]
+            except (ValueError, KeyError, TypeError):
+                why = answer.text
+            raise AdminError(f"{method} {path}: {why}")
         return answer.content
 
 
 def scope(node: str | None, what: str) -> str:
     return f"/{what}" if node is None else f"/nodes/{quote(node, safe='')}/{what}"
-
-
-def reason(answer: requests.Response) -> str:
-    try:
-        return str(answer.json()["detail"])
-    except (ValueError, KeyError, TypeError):
-        return answer.text

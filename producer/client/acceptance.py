@@ -92,7 +92,12 @@ class Broker:
             _renew_property_locks()
 
     def _unsent(self, what: str, error: Exception) -> None:
-        why, of = _why(error)
+        kind, of = type(error), ""
+        why = f"{kind.__name__}: {' '.join(str(error).split())}"
+        # By its module, for kombu may be what could not be imported.
+        if isinstance(error, OSError) or kind.__module__.partition(".")[0] in ("kombu", "redis"):
+            told, of = unavailable(error), " of Redis' return"
+            why = str(told) if cause_of(error) else told.what
         within = self._settings.sweep_patience + self._settings.sweep_every
         text = "%s could not be sent (%s): the sweep sends them within about %g s%s"
         log.warning(text, what, why, within, of)
@@ -126,15 +131,6 @@ class Broker:
                     before_task_publish.connect(_carry, dispatch_uid=__name__)
                 self._app = app
             return self._app
-
-
-def _why(error: Exception) -> tuple[str, str]:
-    """Return what an error is in few words, and what the sweep waits for because of it."""
-    # Whatever it is, kombu may be what could not be imported.
-    if not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in ("kombu", "redis"):
-        return f"{type(error).__name__}: {' '.join(str(error).split())}", ""
-    told = unavailable(error)
-    return str(told) if cause_of(error) else told.what, " of Redis' return"
 
 
 def _forget_pools() -> list[object]:

@@ -219,17 +219,14 @@ def on_late_writes(writes: list[LateWrite], watch: float, settings: Settings) ->
             yield Finding(subject, Level.WARNING, text, f"look longer: --watch {settings.settle_seconds:g}")
         else:
             yield Finding(subject, Level.OK, f"{text}: they were given up, or take longer than this")
-    yield _on_setting(landed[-1] if landed else 0.0, recommended(writes, settings), settings)
-
-
-def _on_setting(latest: float, wanted: int, settings: Settings) -> Finding:
-    subject, now = "settle_seconds", settings.settle_seconds
+    subject, now, wanted = "settle_seconds", settings.settle_seconds, recommended(writes, settings)
     remedy = f"LOCKSTEP_SETTLE_SECONDS={wanted}, or more: docs/settings.md"
-    if now <= latest:
-        text = f"{now:g} is too short: a write landed {latest:.1f} s after its client had left"
-        return Finding(subject, Level.FAILURE, text, remedy)
-    if now < wanted:
+    if landed and now <= landed[-1]:
+        text = f"{now:g} is too short: a write landed {landed[-1]:.1f} s after its client had left"
+        yield Finding(subject, Level.FAILURE, text, remedy)
+    elif now < wanted:
         text = f"{now:g} leaves little room: {wanted} is {MARGIN} times the latest write that was seen"
-        return Finding(subject, Level.WARNING, text, remedy)
-    text = f"{now:g} is enough for what was seen; a proxy or node that may wait longer needs more"
-    return Finding(subject, Level.OK, text)
+        yield Finding(subject, Level.WARNING, text, remedy)
+    else:
+        text = f"{now:g} is enough for what was seen; a proxy or node that may wait longer needs more"
+        yield Finding(subject, Level.OK, text)
