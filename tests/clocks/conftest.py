@@ -15,7 +15,7 @@ from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.ports import LOOPBACK, accepts, free_port
 from lockstep.worker.operation.model import Action, GroupId, OperationId, State
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 from tests.wrong_clock import WrongClock, library, sweep_up
 
 WORKERS = ("operations", "rollback")
@@ -154,13 +154,15 @@ class Cluster:
 
     def metrics(self) -> str:
         """What the worker for operations says of itself and of all others."""
-        with urllib.request.urlopen(f"http://{LOOPBACK}:{self._metrics_port}/metrics", timeout=20) as answer:
+        with urllib.request.urlopen(
+            f"http://{LOOPBACK}:{self._metrics_port}/metrics", timeout=PATIENCE
+        ) as answer:
             return str(answer.read(), "utf-8")
 
     def shown_online(self) -> set[str]:
         """The workers that Flower shows as online."""
         url = f"http://{LOOPBACK}:{self._flower_port}/api/workers?status=true"
-        with urllib.request.urlopen(url, timeout=20) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             told: dict[str, bool] = json.load(answer)
         return {worker.partition("@")[0] for worker, online in told.items() if online}
 

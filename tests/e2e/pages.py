@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 BLOCK = re.compile(r'^```(\w+) title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 STAYS = ("cd ", "source ", "export ")
@@ -136,7 +136,7 @@ class Session:
         process = self.running.pop(terminal)
         os.killpg(process.pid, signal.SIGINT)
         try:
-            process.wait(20)
+            process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()

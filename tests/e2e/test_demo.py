@@ -15,7 +15,7 @@ from lockstep.producer.demo.play import SETTINGS
 from lockstep.worker.settings import load_settings
 from tests import picture
 from tests.leftovers import Pen
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 LONGEST = 60.0
 """Seconds that the demo may wait for, with what it does in them apart: a machine that is busy is slower."""
@@ -105,7 +105,7 @@ def test_ctrl_c_at_any_moment_leaves_nothing(tmp_path: Path, moment: Callable[[P
         try:
             eventually(lambda: moment(pen, output), moment.__name__, HUNG)
             demo.send_signal(signal.SIGINT)
-            assert demo.wait(20) == 130
+            assert demo.wait(PATIENCE) == 130
         finally:
             demo.kill()
     shown = output.read_text("utf-8")

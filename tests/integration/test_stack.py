@@ -69,11 +69,11 @@ def test_every_address_answers(stack: Stack) -> None:
         assert client.config_get("maxmemory-policy") == {"maxmemory-policy": "noeviction"}
     assert list(stack.nodes) == ["node1", "node2"]
     for url in stack.nodes.values():
-        assert requests.get(f"{url}/v1/group/nobody/", timeout=5).status_code == 404
-        assert requests.get(f"{url}/docs", timeout=5).ok
-    assert requests.get(f"{stack.admin_url}/health", timeout=5).json() == {"ready": True}
+        assert requests.get(f"{url}/v1/group/nobody/", timeout=PATIENCE).status_code == 404
+        assert requests.get(f"{url}/docs", timeout=PATIENCE).ok
+    assert requests.get(f"{stack.admin_url}/health", timeout=PATIENCE).json() == {"ready": True}
     assert stack.flower_url is not None
-    assert requests.get(stack.flower_url, timeout=10).ok
+    assert requests.get(stack.flower_url, timeout=PATIENCE).ok
 
 
 def test_settings_of_a_stack_reach_it(stack: Stack) -> None:
@@ -83,7 +83,7 @@ def test_settings_of_a_stack_reach_it(stack: Stack) -> None:
     with ClusterClient(settings) as client:
         assert client.create_group("team-s").wait(timeout=PATIENCE).state is State.COMMITTED
     for url in stack.nodes.values():
-        assert requests.get(f"{url}/v1/group/team-s/", timeout=5).json() == {"groupId": "team-s"}
+        assert requests.get(f"{url}/v1/group/team-s/", timeout=PATIENCE).json() == {"groupId": "team-s"}
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -136,7 +136,7 @@ def test_without_supervision_a_part_stays_dead_until_it_is_restarted() -> None:
         with pytest.raises(StackError, match="beat was killed by SIGKILL and is not ready within"):
             bare.wait_running(Role.BEAT, timeout=1)
         bare.restart(Role.BEAT)
-        bare.wait_running(Role.BEAT, timeout=1)
+        bare.wait_running(Role.BEAT)
         with pytest.raises(StackError, match="has no flower; it has redis, cluster, operations"):
             bare.process(Role.FLOWER)
 
@@ -209,7 +209,7 @@ def test_a_second_ctrl_c_ends_it_at_once(tmp_path: Path, prefix: Path) -> None:
         published(process)
         process.send_signal(signal.SIGINT)
         process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=5)
+        process.communicate(timeout=PATIENCE)
     assert process.returncode in (130, 143)
     assert pen.left() == []
     assert not discovery_file().exists()
@@ -221,8 +221,8 @@ def test_kill_9_leaves_nothing_either(tmp_path: Path, prefix: Path) -> None:
         published(process)
         process.kill()
         process.wait()
-        eventually(lambda: pen.left() == [], "the end of everything it had started", 10)
-    eventually(lambda: not discovery_file().exists(), "the end of the discovery file", 10)
+        eventually(lambda: pen.left() == [], "the end of everything it had started")
+    eventually(lambda: not discovery_file().exists(), "the end of the discovery file")
 
 
 def test_a_second_stack_is_refused_in_one_line(tmp_path: Path, prefix: Path) -> None:

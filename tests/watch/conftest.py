@@ -79,7 +79,7 @@ def watched() -> Iterator[Watched]:
 
 def tasks(url: str) -> dict[str, dict[str, object]]:
     """What a Flower knows, by the tasks' ids."""
-    found: dict[str, dict[str, object]] = requests.get(f"{url}/api/tasks", timeout=10).json()
+    found: dict[str, dict[str, object]] = requests.get(f"{url}/api/tasks", timeout=PATIENCE).json()
     return found
 
 

@@ -128,7 +128,7 @@ def worker(watched: Watched) -> str:
 @pytest.mark.parametrize("path", ACTING)
 def test_every_call_that_would_do_something_is_refused(watched: Watched, worker: str, path: str) -> None:
     named = path.replace("(.+)", next(iter(tasks(watched.flower))) if "/task/" in path else worker)
-    answer = requests.post(f"{watched.flower}{named}", timeout=10)
+    answer = requests.post(f"{watched.flower}{named}", timeout=PATIENCE)
     assert (answer.status_code, answer.text) == (403, "Read only mode is enabled")
 
 
@@ -180,13 +180,13 @@ def another_flower(watched: Watched, directory: Path, **variables: str) -> Itera
 
 def answers(url: str) -> bool:
     try:
-        return requests.get(f"{url}/healthcheck", timeout=10).ok
+        return requests.get(f"{url}/healthcheck", timeout=PATIENCE).ok
     except requests.ConnectionError:
         return False
 
 
 def heard_of(url: str, operation: str) -> bool:
-    return operation in requests.get(f"{url}/api/tasks", timeout=10).text
+    return operation in requests.get(f"{url}/api/tasks", timeout=PATIENCE).text
 
 
 def test_flower_shows_after_a_restart_what_it_showed_before(watched: Watched, tmp_path: Path) -> None:
@@ -232,14 +232,14 @@ def test_a_forged_event_breaks_no_page(watched: Watched) -> None:
 
 
 def status(watched: Watched) -> str:
-    return requests.get(f"{watched.flower}/workers?json=1", timeout=10).text
+    return requests.get(f"{watched.flower}/workers?json=1", timeout=PATIENCE).text
 
 
 def test_metrics_of_flower_ask_for_its_password(watched: Watched, tmp_path: Path) -> None:
     with another_flower(watched, tmp_path, FLOWER_BASIC_AUTH="me:secret") as url:
-        assert requests.get(f"{url}/metrics", timeout=10).status_code == 401
-        assert "flower_" in requests.get(f"{url}/metrics", auth=("me", "secret"), timeout=10).text
-        assert requests.get(f"{url}/healthcheck", timeout=10).ok
+        assert requests.get(f"{url}/metrics", timeout=PATIENCE).status_code == 401
+        assert "flower_" in requests.get(f"{url}/metrics", auth=("me", "secret"), timeout=PATIENCE).text
+        assert requests.get(f"{url}/healthcheck", timeout=PATIENCE).ok
 
 
 def test_flower_without_a_password_does_not_listen_for_strangers() -> None:

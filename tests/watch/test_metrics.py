@@ -36,7 +36,7 @@ from lockstep.worker.operation.model import Action, State
 from lockstep.worker.settings import Settings, load_settings
 from lockstep.worker.tasks.figures import FiguresReader
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 from tests.watch.counted import WATCHING, Counted
 
 
@@ -203,7 +203,7 @@ def test_half_requests_take_no_more_than_a_few_threads_and_soon_none(door: int) 
         held.callback(sweep.join)
         held.callback(over.set)
         for n in range(1500):
-            line = held.enter_context(socket.create_connection(("127.0.0.1", door), timeout=5))
+            line = held.enter_context(socket.create_connection(("127.0.0.1", door), timeout=PATIENCE))
             with suppress(OSError):  # it was turned away
                 line.sendall(b"GET /metrics HTTP/1.1\r\n")
             if n % 100 == 0:
@@ -217,7 +217,7 @@ def test_half_requests_take_no_more_than_a_few_threads_and_soon_none(door: int) 
 
 
 def test_a_request_that_comes_in_drops_ends_too(door: int) -> None:
-    with socket.create_connection(("127.0.0.1", door), timeout=10) as line:
+    with socket.create_connection(("127.0.0.1", door), timeout=PATIENCE) as line:
         began = time.monotonic()
         with suppress(OSError):
             while time.monotonic() - began < 30:
@@ -238,7 +238,7 @@ def test_a_step_that_raised_is_seen_at_the_port_by_the_name_that_the_alert_has(
     stop = counts.serve("127.0.0.1", port, Figures)
     try:
         metrics.count("steps_raised", "create_group")
-        said = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=5).text
+        said = requests.get(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE).text
     finally:
         stop()
     assert 'lockstep_steps_raised_total{task="create_group"} 1.0' in said
@@ -250,7 +250,7 @@ def test_a_step_that_raised_is_seen_at_the_port_by_the_name_that_the_alert_has(
 
 def answers(url: str) -> bool:
     try:
-        return "lockstep_record_up 1.0" in requests.get(url, timeout=5).text
+        return "lockstep_record_up 1.0" in requests.get(url, timeout=PATIENCE).text
     except requests.RequestException:
         return False
 

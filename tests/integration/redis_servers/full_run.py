@@ -239,7 +239,7 @@ def show(bench: Bench, port: int) -> None:
 def be_refused(recorder: Recorder) -> None:
     """Ask workers, as the monitor, to take tasks from another list."""
     with closing(make_app(Settings(redis_url=recorder.url("monitor")))) as app:
-        said = app.control.add_consumer("mine", reply=True, timeout=3) or []
+        said = app.control.add_consumer("mine", reply=True, timeout=PATIENCE, limit=2) or []
     assert len(said) == 2
     assert all("is refused" in str(each) for each in said), said
 

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 
 from lockstep.producer.stack.ports import LOOPBACK
 from tests.integration.redis_servers.servers import Guarded
+from tests.waiting import PATIENCE
 
 TIMEOUT = 10.0
 LINE = re.compile(rb"\+[\d.]+ \[\d+ (\S+)\] (.*)", re.DOTALL)
@@ -92,7 +93,7 @@ class Recorder:
         """Return what each role has done so far."""
         with self._server.client("admin") as admin:
             admin.echo("the end of it")
-            assert self._ended.wait(30)
+            assert self._ended.wait(PATIENCE)
             return {role: _uses(admin, calls) for role, calls in self._calls.items()}
 
     def close(self) -> None:

@@ -95,7 +95,9 @@ def test_flower_reads_the_queues(secured: Secured) -> None:
 
     def queues() -> set[str]:
         try:
-            with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/api/queues/length", timeout=10) as answer:
+            with urllib.request.urlopen(
+                f"http://{LOOPBACK}:{port}/api/queues/length", timeout=PATIENCE
+            ) as answer:
                 return {each["name"] for each in json.load(answer)["active_queues"]}
         except OSError:
             return set()

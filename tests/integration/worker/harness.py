@@ -96,7 +96,7 @@ class Bench:
         self.store: RedisStore = connect(self.settings)
         self.app: Lockstep = make_app(self.settings)
         self.inventory: Inventory = load_inventory(self.settings)
-        self.admin = ClusterAdmin(self.cluster.admin_url)
+        self.admin = ClusterAdmin(self.cluster.admin_url, PATIENCE)
         self.group = GroupId(f"team-{secrets.token_hex(3)}")
         self._stack = ExitStack()
 

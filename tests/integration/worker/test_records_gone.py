@@ -22,7 +22,7 @@ from lockstep.worker.operation.model import Action, HostName, OperationId, State
 from lockstep.worker.operation.transitions import Claim, Phase
 from tests.contract.producer.conftest import Ran, Run
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 AOF = "appendonlydir"
 NODE3 = HostName("node3")
@@ -77,7 +77,7 @@ def hold_up_node3(bench: Bench) -> None:
 
 
 def counted(port: int) -> float:
-    with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/metrics", timeout=PATIENCE) as answer:
         lines = answer.read().decode().splitlines()
     name = "lockstep_messages_without_record_total "
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
@@ -257,7 +257,7 @@ def test_a_copy_without_the_operation_is_told_like_an_emptied_redis(
         eventually(lambda: alone.holding() == {"node3"}, "two of three hosts are changed")
         put_back(alone, copy)
         with pytest.raises(RecordGone, match=f"lockstep drift {operation.id}"):
-            operation.wait(60)
+            operation.wait(PATIENCE)
     assert {entry.method for entry in alone.history("node3")} == {"GET", "POST"}
     alone.admin.set_faults(node="node3")
 

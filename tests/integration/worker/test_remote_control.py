@@ -13,7 +13,7 @@ from lockstep.worker.celery import OPERATIONS, ROLLBACK, TaskName
 from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import Bench
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 DEADLINE = {"deadline": "20"}
 """What no worker takes any more is rolled back then."""
@@ -120,7 +120,7 @@ def test_by_default_a_worker_refuses_them(bench: Bench) -> None:
 
     eventually(all_are, lambda: f"all are refused in {worker.output()}", latest=1.0)
     assert "Traceback" not in worker.output()
-    told = control.broadcast("cancel_consumer", {"queue": OPERATIONS}, reply=True, limit=1)
+    told = control.broadcast("cancel_consumer", {"queue": OPERATIONS}, reply=True, timeout=PATIENCE, limit=1)
     assert "is refused" in str(told)
     serving = eventually(lambda: control.inspect(timeout=1).active_queues(), "it says what it serves")
     assert {queue["name"] for each in serving.values() for queue in each} == {OPERATIONS, ROLLBACK}

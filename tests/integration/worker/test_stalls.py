@@ -23,7 +23,7 @@ from lockstep.worker.tasks.figures import FiguresReader
 from tests import wedge
 from tests.integration.stacks import Stack
 from tests.integration.worker.harness import SHORT, Bench
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 from tests.warm import one_more, warming
 
 NOTICED = 120.0
@@ -145,5 +145,5 @@ def test_a_worker_that_may_open_no_more_files_says_so_and_goes_on_once_it_may(
         assert bench.holding(group) == (set(bench.cluster.nodes) if committed else set())
     assert bench.end(bench.start(Action.DELETE)).operation.state is State.COMMITTED
     assert bench.holding() == set()
-    with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{LOOPBACK}:{port}/metrics", timeout=PATIENCE) as answer:
         assert 'lockstep_not_done_total{work="sweep"}' in answer.read().decode()
