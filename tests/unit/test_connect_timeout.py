@@ -48,6 +48,7 @@ def test_a_handshake_is_given_up_within_the_time_of_the_call(exchange: Carry, dr
 
     with serving(behave) as server:
         said, took = call(exchange, server.url.replace("http:", "https:"), 0.5)
+        assert server.connected.wait(PATIENCE)
         assert server.accepted == 1
     assert said == LATE
     assert took < PATIENCE

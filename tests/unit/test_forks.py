@@ -31,7 +31,7 @@ from tests.children import Forked, in_child
 from tests.serving import serving
 from tests.unit import raw_server
 from tests.unit.client import G, client
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 
 class Slow(ThreadingHTTPServer):
@@ -93,7 +93,7 @@ def test_a_child_has_connections_of_its_own(node: Slow) -> None:
 
 
 def test_a_child_leaves_the_calls_of_its_parent_alone(node: Slow, thread: ThreadPoolExecutor) -> None:
-    host = client(node.url, call_timeout=1.5, connect_timeout=1, read_timeout=1.5)
+    host = client(node.url, call_timeout=3, connect_timeout=3, read_timeout=3)
     node.go.clear()
     call = thread.submit(host.look_at_group, G)
     eventually(lambda: node.asked == 1, "the parent's call is under way")
@@ -101,7 +101,7 @@ def test_a_child_leaves_the_calls_of_its_parent_alone(node: Slow, thread: Thread
     def call_until_its_time_is_over() -> bool:
         ours = client(node.url)
         node_is_there = ours.look_at_group(G).seen is not None
-        threading.Event().wait(2)  # beyond the end of the parent's call
+        threading.Event().wait(3.5)  # beyond the end of the parent's call
         return node_is_there
 
     child = Forked(call_until_its_time_is_over)
@@ -234,8 +234,9 @@ def go_on(
         sys.modules.pop("late", None)
 
 
-def test_a_fork_waits_for_imports(go_on: threading.Event) -> None:
+def test_a_fork_waits_for_imports(go_on: threading.Event, monkeypatch: pytest.MonkeyPatch) -> None:
     """A child would wait for ever for a module that another thread of its parent was importing."""
+    monkeypatch.setattr(forks, "STANDS", PATIENCE)
     threading.Timer(0.3, go_on.set).start()
     assert in_child(lambda: importlib.import_module("late").whole)
 

@@ -35,9 +35,9 @@ from lockstep.worker.record.scripts import (
     _Call,
     _send_all,
 )
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
-SOON = 10.0
+SOON = PATIENCE
 BEGIN: CallKind = ("begin", OperationId("op-1"))
 FINISH: CallKind = ("finish", OperationId("op-1"))
 

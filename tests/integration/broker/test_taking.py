@@ -167,7 +167,7 @@ def test_a_redis_that_does_not_answer_for_one_message_is_not_asked_about_each_ot
     connect: Open, server: RedisServer, kept: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The loop would stand still for a time-out a message, and be taken for one that does so for good."""
-    reader = Reader(connect(socket_timeout=0.3), prefetch=10)
+    reader = Reader(connect(socket_timeout=1.0), prefetch=10)
     send(connect(), 8)
     reader.read()
     held, asked, ask = list(reader.messages), list[object](), reader.channel.conn_or_acquire
