@@ -152,8 +152,8 @@ class Link(StoreErrors):
         Returns the database, the prefix and the id, by the names of keys: no more may be allowed there.
         """
         ends, every = time.monotonic() + within, Keys("*").operation(OperationId(f"{beginning}*"))
-        for space in cast(dict[str, object], self._client.info("keyspace")):
-            number = int(space.removeprefix("db"))
+        spaces = cast(dict[str, object], self._client.info("keyspace"))
+        for number in (int(each.removeprefix("db")) for each in spaces if each.startswith("db")):
             url = urlsplit(self.settings.redis_url.reveal())._replace(path=f"/{number}").geturl()
             with client(self.settings.at(url)) as there:
                 cursor = None
