@@ -70,7 +70,6 @@ class LookFailed(Exception):
     """A look told nothing, or this worker cannot look; it says why."""
 
     def __init__(self, reason: str, why: ReasonKind | None = None) -> None:
-        super().__init__(reason, why)
         self.reason, self.why = reason, why
 
 

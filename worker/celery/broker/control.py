@@ -103,7 +103,7 @@ class Mailbox(pidbox.Mailbox):
 
     def get_reply_queue(self) -> Queue:
         name = f"{self.oid}.{self.reply_exchange.name}"
-        return Queue(name, exchange=Exchange(""), routing_key=name, durable=False, auto_delete=True)
+        return Queue(name, exchange=Exchange(""), routing_key=name)
 
 
 class Control(celery.Control):

@@ -150,7 +150,7 @@ class Channel(redis.SentinelChannel):
     def _took(self, said: Any, **_: Any) -> Any:
         if said:
             self.connection.length = len(said[1])
-        return said and tuple(said)
+        return said
 
     def _brpop_read(self, **options: Any) -> Any:
         try:

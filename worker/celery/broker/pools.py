@@ -64,8 +64,7 @@ class Scheduler(beat.Scheduler):
                 self.apply_entry(entry, producer=self.producer)
                 self.going()
         self.come_round()
-        soonest: float = min(self._due.values()) - time.monotonic()
-        return max(0.0, soonest)
+        return min(self._due.values()) - time.monotonic()
 
     def _ensure_connected(self) -> Any:
         def failed(error: Exception, seconds: float) -> None:
