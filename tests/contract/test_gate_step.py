@@ -13,7 +13,7 @@ from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Presence, Seen
 from lockstep.worker.steps.apply import Next, StepContext
 from lockstep.worker.steps.looks import gate
-from tests.contract.bench import LIMITS, MemoryBench
+from tests.contract.bench import LIMITS, Longest, MemoryBench
 from tests.contract.driver import PRESENT, A, Driver
 from tests.contract.waves import CAREFUL, accepted, rollout
 from tests.groups_alone import GroupsAlone
@@ -72,6 +72,11 @@ def test_a_host_without_an_answer_is_asked_again_a_second_later(canary: Driver) 
     said = gate(looking(canary, Node(SILENT)), canary.id, A, 1)
     assert (said.next, said.delay >= 1) == (Next.AGAIN, True)
     assert canary.kept().decision is None
+
+
+def test_the_delay_of_a_try_comes_on_top_of_that_second(canary: Driver) -> None:
+    asked = replace(looking(canary, Node(SILENT)), clock=Longest(), forward_backoff=Backoff(2.0, 16.0))
+    assert [gate(asked, canary.id, A, tries).delay for tries in (1, 3)] == [3.0, 9.0]
 
 
 def test_a_host_that_may_not_show_its_write_yet_is_neither_passed_nor_failed(memory: MemoryBench) -> None:

@@ -85,6 +85,11 @@ def test_a_try_that_brought_nothing_says_why_and_is_counted(
     assert len(host.writes if host else ()) == (text.startswith("delete"))
 
 
+def test_after_each_try_that_brought_nothing_the_delay_is_twice_as_long(memory: MemoryBench) -> None:
+    driver, asked = Driver(memory).accepted().undoing(A), context(memory, Host(None))
+    assert [rollback(asked, driver.id, A, 1).delay for _ in range(3)] == [1.0, 2.0, 4.0]
+
+
 def test_what_is_there_no_more_is_restored_by_a_look(memory: MemoryBench) -> None:
     for host in (Host(Q), Host(P, Q)):
         result, _ = undone(memory, host)
@@ -139,6 +144,19 @@ def test_what_is_open_after_the_decision_is_settled_by_two_looks(memory: MemoryB
         memory.pass_time(wait)
     assert settle(asked, driver.id, A, 9) == SETTLED
     assert driver.kept().ended
+
+
+def test_an_undo_waits_for_what_may_still_land_and_counts_no_try(memory: MemoryBench) -> None:
+    driver = Driver(memory).accepted()
+    driver.begin(A, "a1")
+    driver.roll_back()
+    asked = context(memory, host := Host(Q))
+    for wait in (LIMITS.send_within + LIMITS.call, LIMITS.settle):
+        assert rollback(asked, driver.id, A, 9).next is Next.LATER
+        assert driver.step(A).due_at == memory.now() + wait
+        memory.pass_time(wait)
+    assert rollback(asked, driver.id, A, 9) == RESTORED, "by one look more, at once"
+    assert (driver.step(A).undo_misses, host.writes) == (0, [])
 
 
 def test_a_look_that_settles_nothing_is_counted_as_well(memory: MemoryBench) -> None:

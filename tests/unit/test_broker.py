@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 from celery.backends import redis as backends
@@ -47,3 +48,42 @@ def test_the_transport_steps_aside_and_says_so_once(
 def test_celery_still_says_what_is_changed_of_its_script() -> None:
     assert backends.CHORD_PART_RETURN_LUA.count(links.EXPIRES) == 1
     assert links.EXPIRES not in links.PART
+
+
+WHERE = {"exchange": "", "routing_key": "q"}
+INFO: dict[str, Any] = {"delivery_tag": "t", "delivery_info": WHERE, "body_encoding": "base64"}
+MESSAGE: dict[str, Any] = {"body": "aGk=", "content-type": "text", "headers": {}, "properties": INFO}
+
+
+def changed(**how: object) -> dict[str, Any]:
+    """Return a message with some of its properties changed, or left out for None."""
+    said = {**INFO, **how}
+    return {**MESSAGE, "properties": {name: each for name, each in said.items() if each is not None}}
+
+
+@pytest.mark.parametrize(
+    ("message", "is_one"),
+    [
+        (MESSAGE, True),
+        ({"properties": INFO}, True),
+        ({**MESSAGE, "body": None, "content-type": None, "headers": None}, True),
+        ({**MESSAGE, "headers": {"id": 1}}, True),
+        (changed(body_encoding=None), True),
+        ({**changed(body_encoding=""), "body": "no base64: {"}, True),
+        (changed(delivery_tag=""), False),
+        (changed(delivery_tag=1), False),
+        (changed(delivery_info={"exchange": ""}), False),
+        (changed(delivery_info={**WHERE, "exchange": 1}), False),
+        (changed(delivery_info={**WHERE, "routing_key": None}), False),
+        (changed(body_encoding="utf-8"), False),
+        ({**MESSAGE, "body": "abcde"}, False),
+        ({**MESSAGE, "body": 1}, False),
+        ({**changed(body_encoding=None), "body": 1}, False),
+        ({**MESSAGE, "content-type": 1}, False),
+        ({**MESSAGE, "headers": [1]}, False),
+        ({"body": "aGk="}, False),
+        (None, False),
+    ],
+)
+def test_what_is_a_message(message: object, is_one: bool) -> None:
+    assert links.deliverable(message) is is_one

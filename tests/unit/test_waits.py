@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-from celery import signals
+from celery import beat, signals
 from celery.exceptions import InvalidTaskError
 
 from lockstep.worker.celery import WAIT, Lockstep, TaskName, make_app
@@ -253,6 +253,8 @@ def test_a_beat_that_tries_in_vain_to_reach_redis_does_not_stand_still(
     scheduled: tuple[Beat, Callable[[float], None]], beating: Heartbeat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     schedule, pass_time = scheduled
+    told = Mock()
+    monkeypatch.setattr(beat, "error", told)
 
     def ensure_connection(failed: Callable[[Exception, float], None], most: int | None) -> None:
         for _ in range(20):
@@ -261,6 +263,24 @@ def test_a_beat_that_tries_in_vain_to_reach_redis_does_not_stand_still(
 
     monkeypatch.setitem(vars(schedule), "connection", SimpleNamespace(ensure_connection=ensure_connection))
     schedule._ensure_connected()
+    said, *about = told.call_args.args
+    assert said % tuple(about) == "beat: Connection error: refused. Trying again in 30.0 seconds..."
+
+
+def test_a_beat_that_sends_slowly_one_after_the_other_does_not_stand_still(
+    scheduled: tuple[Beat, Callable[[float], None]], beating: Heartbeat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule, pass_time = scheduled
+    alive: list[bool] = []
+
+    def apply_entry(entry: Any, **_: Any) -> None:
+        alive.append(lived(beating, pass_time, 100))
+
+    monkeypatch.setattr(schedule, "apply_entry", apply_entry)
+    schedule.tick()
+    assert lived(beating, pass_time, 100)
+    schedule.tick()
+    assert alive == [True] * 4
 
 
 def lived(heart: Heartbeat, pass_time: Callable[[float], None], seconds: float) -> bool:
