@@ -11,7 +11,7 @@ from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import Backoff
-from lockstep.worker.operation.model import Millis, OperationId
+from lockstep.worker.operation.model import AttemptId, Millis, OperationId
 from lockstep.worker.operation.story import story
 from lockstep.worker.record.scripts import Replicas
 from lockstep.worker.steps.apply import Next, StepContext, StepResult, Try
@@ -36,8 +36,10 @@ def test_a_wait_as_long_as_the_longest_countdown_is_a_countdown(memory: MemoryBe
     this = Try(context(memory), create.id, A, 1)
     assert this.wait(longest, "").next is Next.AGAIN
     assert create.step(A).due_at is None
-    assert this.wait(longest + 0.001, "").next is Next.LATER
+    later = this.wait(longest + 0.001, "")
+    assert (later.next, later.text) == (Next.LATER, "waits 8 s in the record")
     assert create.step(A).due_at == memory.now() + LIMITS.longest_countdown + 1
+    assert this.wait(longest + 0.001, "GET 503", AttemptId("look")).text == "GET 503"
 
 
 def test_whoever_is_in_line_comes_back_at_its_moment_or_is_sent_for(memory: MemoryBench) -> None:

@@ -109,6 +109,9 @@ def test_hosts_that_were_not_asked_are_counted(memory: MemoryBench, caplog: pyte
     assert told(None, 5, 0.6 * LONG / 1000) == (
         "not known: none of 1 hosts answered, 4 not asked, for the time was over"
     )
+    for share, asked in ((0.5, 2), (0.5003, 1)):
+        late = f"no drift on {asked} hosts, {5 - asked} not asked, for the time was over"
+        assert told(PRESENT, 5, share * LONG / 1000) == late
     assert told(ABSENT, 1, 0) == "drift on node0, 4 not known to this worker; 1 repairs begun"
 
 
@@ -180,3 +183,17 @@ def test_nothing_but_its_own_drift_keeps_a_group_watched(memory: MemoryBench) ->
     memory.memory.looks[other.group] = memory.now()
     looked(memory, {}, group=other.group)
     assert other.group not in memory.memory.looks
+
+
+@pytest.mark.usefixtures("ended")
+def test_drift_that_a_write_of_ours_explains_is_mended_by_its_remedy_alone(memory: MemoryBench) -> None:
+    (repair,) = looked(memory, {A: Host(ABSENT)}).repairs
+    assert (repair.action, [ref.name for ref in repair.hosts]) == (Action.CREATE, [A])
+
+
+@pytest.mark.usefixtures("ended")
+def test_what_is_as_it_should_be_or_drifted_by_itself_is_not_mended(memory: MemoryBench) -> None:
+    assert looked(memory, {A: Host(PRESENT)}).repairs == ()
+    memory.pass_time(BEAT.repair + 1)
+    late = looked(memory, {A: Host(ABSENT)})
+    assert (len(late.drifts), late.repairs) == (1, ())

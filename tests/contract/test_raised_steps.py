@@ -141,7 +141,7 @@ def test_a_rollback_that_raises_is_come_back_to_and_named(
     create.roll_back()
 
     ran(create, memory, monkeypatch, rollback, raised_later)
-    assert create.step(A).reason == REASON
+    assert (create.step(A).reason, create.step(A).undo_misses) == (REASON, 1)
     assert counted == ["create_group"]
     assert create.kept().pending_hosts == (A,)
 

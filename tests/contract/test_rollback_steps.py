@@ -6,11 +6,12 @@ import pytest
 
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, WriteAnswer
+from lockstep.worker.operation.errors import ReasonKind
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, OperationId, Presence, Seen
 from lockstep.worker.steps.apply import ELSEWHERE, NO_RECORD, NOT_IN_INVENTORY, Next, StepResult, effect_of
 from lockstep.worker.steps.rollback import NOTHING_TO_UNDO, RESTORED, SETTLED, raised_later, rollback, settle
 from tests.contract.bench import LIMITS, MemoryBench, context
-from tests.contract.driver import GROUP, PRESENT, A, B, Driver
+from tests.contract.driver import GROUP, PRESENT, A, B, C, Driver
 from tests.groups_alone import GroupsAlone
 
 APPLIED, CONTESTED = WriteAnswer(Effect.APPLIED, "201"), WriteAnswer(Effect.CONTESTED, "409")
@@ -98,6 +99,14 @@ def test_what_is_there_no_more_is_restored_by_a_look(memory: MemoryBench) -> Non
         memory = MemoryBench()
 
 
+@pytest.mark.parametrize(("unreadable", "why"), [(True, ReasonKind.UNREADABLE), (False, None)])
+def test_an_answer_that_cannot_be_read_is_told_apart(
+    memory: MemoryBench, unreadable: bool, why: ReasonKind | None
+) -> None:
+    _, driver = undone(memory, Host(P, says=(WriteAnswer(Effect.UNKNOWN, "200", unreadable=unreadable),)))
+    assert driver.step(A).why is why
+
+
 def test_a_group_that_was_deleted_is_brought_back_as_it_was(memory: MemoryBench) -> None:
     result, driver = undone(memory, host := Host(Q, P), Action.DELETE)
     assert (result, host.writes) == (RESTORED, [(Action.CREATE, PRESENT.body)])
@@ -128,6 +137,7 @@ def test_where_nothing_is_to_be_undone_no_host_is_asked(memory: MemoryBench) -> 
     driver.undoing(A)
     assert rollback(asked, driver.id, B, 1) == NOTHING_TO_UNDO
     assert settle(asked, driver.id, A, 1) == SETTLED, "nothing is open there"
+    assert (rollback(asked, driver.id, C, 1), settle(asked, driver.id, C, 1)) == (NOTHING_TO_UNDO, SETTLED)
     for run in (rollback, settle):
         assert run(asked, OperationId("unknown"), A, 1) == StepResult(Next.OVER, NO_RECORD)
 

@@ -11,7 +11,8 @@ import pytest
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.content import WriteAnswer
 from lockstep.worker.operation.model import Action, Presence, State
-from lockstep.worker.steps.apply import SLACK, ForwardTry, StepContext, forward
+from lockstep.worker.operation.transitions import Forward, Progress
+from lockstep.worker.steps.apply import ForwardTry, StepContext, forward
 from lockstep.worker.steps.rollback import rollback
 from tests.contract.bench import LIMITS, MemoryBench, context
 from tests.contract.contents import Node
@@ -91,4 +92,10 @@ def test_another_try_needs_what_this_one_took_and_what_its_host_asks_for(
 ) -> None:
     driver = Driver(memory).accepted((A,))
     this = ForwardTry(still(memory, Host(Presence.ABSENT)), driver.id, A, 1, Action.CREATE, NOW - 1.5)
-    assert this.needs(retry_after) == 1500 + round(1000 * SLACK) + needed
+    assert this.needs(retry_after) == 1500 + 200 + needed
+
+
+def test_the_last_try_comes_no_later_than_it_has_time_for(memory: MemoryBench) -> None:
+    driver = Driver(memory).accepted((A,))
+    this = ForwardTry(still(memory, Host(Presence.ABSENT)), driver.id, A, 1, Action.CREATE, NOW - 1.5)
+    assert this.came_to(Progress(Forward.OPEN, left=5000), 60.0).delay == pytest.approx(5 - 1.5 - 0.2)

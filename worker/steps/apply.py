@@ -215,9 +215,9 @@ class ForwardTry(Try):
     def came_to(self, progress: Progress, retry_after: float | None = None, reason: str = "") -> StepResult:
         match progress.next:
             case Forward.DONE:
-                came = str(progress.outcome)
-                told = None if progress.step is None else story(self.action, progress.step, None).text
-                return StepResult(Next.DONE, came, outcome=came, story=told)
+                assert progress.step is not None
+                came, happened = str(progress.outcome), story(self.action, progress.step, None)
+                return StepResult(Next.DONE, came, outcome=came, story=happened.text)
             case Forward.FAILED:
                 return StepResult(Next.FAILED, progress.reason or "failed", outcome=str(progress.outcome))
             case Forward.BUSY:

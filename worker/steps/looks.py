@@ -36,7 +36,7 @@ PATROL = "patrol"
 def gate(context: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
     """Look at one host, which must show what was asked; a worker that does not know it counts nothing."""
     view = context.store.view(operation, host)
-    if view.action is None or view.group is None or view.step is None:
+    if view.step is None:
         return StepResult(Next.OVER, NO_RECORD)
     if view.gating is None:
         return StepResult(Next.DONE, "passed, or the gate is closed", outcome="ignored")
@@ -48,7 +48,7 @@ def gate(context: StepContext, operation: OperationId, host: HostName, tries: in
         return StepResult(Next.AGAIN, untold.reason, again)
     order = context.filled(operation)
     if order is None:
-        health, said = _health(this, api, view.group, view.action.target)
+        health, said = _health(this, api)
     else:
         health, said = content.health(this, order, api)
     if health is None:
@@ -64,13 +64,15 @@ def gate(context: StepContext, operation: OperationId, host: HostName, tries: in
     return StepResult(Next.DONE, "the round is over", outcome="ignored")
 
 
-def _health(this: LookTry, api: HostApi, group: GroupId, target: Presence) -> tuple[Health | None, str]:
+def _health(this: LookTry, api: HostApi) -> tuple[Health | None, str]:
     """Tell how a host is by what it shows of a group; None if that says nothing yet."""
-    answer = api.look_at_group(group)
+    assert this.view.group is not None
+    assert this.view.action is not None
+    answer = api.look_at_group(this.view.group)
     shown = answer.presence  # a body over the cap will do: only undoing a delete would need it
     if shown is None:
         return Health.UNWELL, f"GET {answer.text}"
-    if shown is not target:
+    if shown is not this.view.action.target:
         if this.step.open_attempts:
             return None, f"shows {shown}, while a write may show yet"
         return Health.CHANGED, f"shows {shown}, as nobody asked"
