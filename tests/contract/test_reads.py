@@ -28,7 +28,7 @@ def test_a_view_shows_one_step_and_the_time(create: Driver) -> None:
     before = create.bench.now()
     view = create.store.view(create.id, A)
     assert before <= view.now <= create.bench.now()
-    assert (view.decision, view.ended, view.undo_needed) == (Decision.ROLL_BACK, False, True)
+    assert (view.decision, view.undo_needed) == (Decision.ROLL_BACK, True)
     assert (view.action, view.group) == (create.action, create.kept().group)
     assert view.step == create.step(A)
     assert create.store.view(create.id, B).undo_needed is False
@@ -37,7 +37,7 @@ def test_a_view_shows_one_step_and_the_time(create: Driver) -> None:
 def test_nothing_is_seen_of_what_never_was(create: Driver) -> None:
     assert create.store.view(create.id, HostName("c")).step is None
     unknown = create.store.view(OperationId("unknown"), A)
-    assert (unknown.step, unknown.ended, unknown.decision) == (None, True, None)
+    assert (unknown.step, unknown.decision) == (None, None)
     assert create.store.steps(OperationId("unknown")) == ()
     assert create.store.operation(OperationId("unknown")) is None
     assert not create.store.exists(OperationId("unknown"))

@@ -18,13 +18,12 @@ class MemoryQueries(MemoryEnds):
         """Read one step and the store's clock, before a GET is sent."""
         record = self._load(operation)
         if record is None:
-            return View(None, True, self.clock(), None, False, None, None)
+            return View(None, self.clock(), None, False, None, None)
         step = record.steps.get(host)
         needed = host in record.undo
         shown = step.shown(host, needed) if step is not None else None
         return View(
             record.decision,
-            record.ended,
             self.clock(),
             shown,
             needed,

@@ -127,7 +127,6 @@ class View:
     """One step after the decision, and the store's clock at that moment."""
 
     decision: Decision | None
-    ended: bool
     now: Millis
     step: Step | None
     undo_needed: bool

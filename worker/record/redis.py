@@ -182,10 +182,9 @@ class RedisStore(RedisEnds):
 
     def view(self, operation: OperationId, host: HostName) -> View:
         said = self._scripts.strings("view", operation, host)
-        decision, ended, now, step, undo, action, group, decided_at, gating = said
+        decision, now, step, undo, action, group, decided_at, gating = said
         return View(
             decision=Decision(decision) if decision else None,
-            ended=ended == "1",
             now=Millis(int(now)),
             step=step_from(host, step, undo_needed=undo == "1") if step else None,
             undo_needed=undo == "1",

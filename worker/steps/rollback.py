@@ -94,7 +94,7 @@ def settle(context: StepContext, operation: OperationId, host: HostName, tries: 
     if view.action is None:
         return StepResult(Next.OVER, NO_RECORD)
     step = view.step
-    if step is None or view.ended or view.decision is None or not step.open_attempts:
+    if step is None or view.decision is None or not step.open_attempts:
         return SETTLED
     this = LookTry(context, operation, host, tries, view, step)
     order = context.filled(operation)
@@ -119,7 +119,7 @@ def rollback(context: StepContext, operation: OperationId, host: HostName, tries
         if view.action is None:
             return StepResult(Next.OVER, NO_RECORD)
         step = view.step
-        if step is None or view.ended or view.decision is not Decision.ROLL_BACK or not view.undo_needed:
+        if step is None or view.decision is not Decision.ROLL_BACK or not view.undo_needed:
             return RESTORED if step and step.undo.value == "restored" else NOTHING_TO_UNDO
         this = LookTry(context, operation, host, tries, view, step)
         try:
