@@ -38,6 +38,7 @@ def test_the_transport_steps_aside_and_says_so_once(
     monkeypatch.setattr(broker, "version", lambda _: release)
     for _ in range(2):
         assert not broker.install(wanted)  # type: ignore[arg-type]
+    assert links.QoS.gives_back, "as a worker has to"
     assert TRANSPORT_ALIASES[links.REDIS] == "lockstep.worker.celery.broker.links:Transport"
     with caplog.at_level(logging.WARNING):
         celeryd_after_setup.send(sender="worker")

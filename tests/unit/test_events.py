@@ -98,3 +98,18 @@ def test_a_heartbeat_is_not_tried_again_and_is_sent_later(
     workers.first.flush()
     workers.shown()
     assert set(workers.heard()) == {"first"}
+
+
+def test_what_was_not_sent_is_not_tried_again_beside_a_retry(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[object] = []
+
+    def away(*about: Any, **_: Any) -> None:
+        asked.append(about)
+        raise OperationalError("Redis is away")
+
+    monkeypatch.setattr(workers.first.producer, "publish", away)
+    workers.first.send("worker-heartbeat")
+    workers.first.send("task-retried", uuid="a")
+    assert len(asked) == 2, "each once"

@@ -114,6 +114,7 @@ def settle(context: StepContext, operation: OperationId, host: HostName, tries: 
 def rollback(context: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
     """Restore one host; `tries` counts this task's runs, from 1."""
     order = context.filled(operation)
+    this: LookTry | None = None
     for _ in range(ROUNDS):
         view = context.store.view(operation, host)
         if view.action is None:
@@ -133,7 +134,7 @@ def rollback(context: StepContext, operation: OperationId, host: HostName, tries
             return this.come_back(untold.reason, untold.why)
         if done is not LOOK_AGAIN:
             return done
-    return this.come_back("not restored yet")
+    return this.come_back("not restored yet") if this else NOTHING_TO_UNDO
 
 
 def _restore(this: LookTry) -> StepResult:

@@ -6,7 +6,10 @@ import json
 
 import pytest
 import redis
+from kombu.transport.redis import Transport as Stock
 
+from lockstep.worker.celery.broker import links
+from lockstep.worker.celery.broker.transport import Transport
 from lockstep.worker.connection.primary import LONGEST_WAIT
 from tests.integration.broker.readers import PREFIX, Open, Reader, noted, send, waiting
 
@@ -22,9 +25,14 @@ def test_who_says_no_number_takes_one_message_at_a_time_and_acknowledges_it_at_o
     assert not noted(kept), "no event loop turns, with which it could leave"
 
 
-def test_threads_wait_for_a_connection_and_an_event_loop_does_not(connect: Open) -> None:
-    channel = Reader(connect(), prefetch=1).channel
+@pytest.mark.parametrize("transport", [Transport, links.Transport])
+def test_threads_wait_for_a_connection_and_an_event_loop_does_not(
+    connect: Open, transport: type[Stock]
+) -> None:
+    channel = Reader(connect(transport), prefetch=1).channel
     assert (channel.pool.longest, channel.async_pool.longest) == (LONGEST_WAIT, 0.0)
+    with channel.conn_or_acquire() as client:
+        assert client.connection_pool is channel.pool
 
 
 def polling(connect: Open) -> Reader:

@@ -13,7 +13,7 @@ from kombu import Consumer, Exchange, Queue
 
 from lockstep.worker.celery.broker import links
 from lockstep.worker.celery.broker.transport import Transport
-from tests.integration.broker.readers import PREFIX, Open, Reader, noted, send
+from tests.integration.broker.readers import PREFIX, Open, Reader, noted, send, waiting
 from tests.waiting import eventually
 
 SHAPELESS = [
@@ -55,6 +55,19 @@ def test_what_was_noted_and_cannot_be_read_keeps_nothing_from_being_given_back(
     why = "it was noted as taken, and is no message"
     said = [f"A message of {len(text)} bytes was dropped: {why}." for text in bad]
     assert [line for line in caplog.messages if why in line] == said
+
+
+@pytest.mark.parametrize("transport", [Transport, links.Transport])
+def test_what_is_given_back_is_taken_next(
+    connect: Open, kept: redis.Redis, monkeypatch: pytest.MonkeyPatch, transport: Any
+) -> None:
+    monkeypatch.setattr(links.QoS, "gives_back", True)
+    reader = Reader(connect(transport, visibility_timeout=0), prefetch=2)
+    send(connect(), 5)
+    while len(reader.numbers) < 2:
+        reader.read()
+    reader.channel.qos.restore_visible()
+    assert sorted(waiting(kept)[:2]) == [0, 1]
 
 
 @pytest.mark.parametrize("transport", [Transport, links.Transport])
