@@ -191,15 +191,8 @@ def restore(this: LookTry, order: Order) -> StepResult:
         raise LookFailed(f"{SEALED}: {error}") from None
     attempt = context.clock.new_id()
     send_before = context.clock.elapsed() + context.send_within
-    came = context.store.restore(
-        this.operation,
-        this.host,
-        api.fingerprint,
-        this.view.now,
-        len(step.open_attempts),
-        thing.look(shown.content, before),
-        attempt,
-    )
+    seen = this.view.now, len(step.open_attempts), thing.look(shown.content, before)
+    came = context.store.restore(this.operation, this.host, api.fingerprint, *seen, attempt)
     match came.next:
         case Forward.RESTORED:
             return RESTORED
