@@ -63,6 +63,7 @@ WHY = {
     "unknown encoding": (ENCODED, NO_JSON),
     "5,001 headers": (MANY, MANY),
     "too large a header": (MANY, MANY),
+    "too large headers": (MANY, MANY),
     "Latin-1": ("200, unreadable: the body is not UTF-8",) * 2,
     "length too large": (SHORT, SHORT),
     "length too small": (NO_JSON, NO_JSON),

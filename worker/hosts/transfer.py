@@ -35,6 +35,8 @@ UNREADABLE = {
     100: Detail.TOO_LARGE,
 }
 """An answer came, and libcurl cannot make it out."""
+RECEIVED = {"chunk": pycurl.E_PARTIAL_FILE, "Too large response headers": 100}
+"""What is no reset, though its code is that of one."""
 LOST = {
     pycurl.E_OPERATION_TIMEDOUT: Detail.OVERLONG,
     **dict.fromkeys((pycurl.E_SEND_ERROR, pycurl.E_RECV_ERROR), "connection reset"),
@@ -153,8 +155,8 @@ class Transfer:
             return NoReply(Trouble.NOT_SENT, self._why_not_sent(code, text))
         if code == 0 and self.whole:
             return self._reply()
-        if self.whole and code == pycurl.E_RECV_ERROR and "chunk" in text:
-            code = pycurl.E_PARTIAL_FILE
+        if code == pycurl.E_RECV_ERROR:
+            code = next((own for words, own in RECEIVED.items() if words in text), code)
         if code in UNREADABLE:
             return NoReply(Trouble.UNREADABLE, UNREADABLE[code])
         return NoReply(Trouble.LOST, no_tls(text) if "SSL" in text else LOST.get(code, Detail.CLOSED))
