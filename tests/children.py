@@ -14,9 +14,9 @@ from itertools import chain
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
+from tests.waiting import PATIENCE
+
 T = TypeVar("T")
-PATIENCE = 30.0
-"""Seconds; a child that hangs prints its stacks and ends."""
 
 
 def inherited() -> dict[str, str]:
@@ -68,7 +68,10 @@ class Forked(Generic[T]):
         os.close(write)
 
     def result(self) -> T:
-        """Return what the function returned in the child; fail with what it raised, or if it hangs."""
+        """Return what the function returned in the child; fail with what it raised.
+
+        One that hangs prints its stacks and ends.
+        """
         told = b""
         with os.fdopen(self._said, "rb", buffering=0) as pipe:
             while select.select([pipe], [], [], PATIENCE)[0]:

@@ -19,10 +19,10 @@ import pytest
 from lockstep import ClusterClient, State, WaitTimeout
 from lockstep.worker.operation.model import Presence
 from lockstep.worker.settings import load_settings
-from tests.children import PATIENCE, Forked
+from tests.children import Forked
 from tests.contract.producer.hand import Hand
 from tests.serving import serving
-from tests.waiting import eventually
+from tests.waiting import PATIENCE, eventually
 
 CHILDREN, THREADS = 4, 4
 LOCKS = (type(threading.Lock()), type(threading.RLock()))
@@ -181,7 +181,7 @@ def locks_of(cluster: ClusterClient) -> list[Any]:
     return found
 
 
-FIRST_USE = """
+FIRST_USE = f"""
 import faulthandler, os, threading
 from lockstep import ClusterClient
 cluster = ClusterClient()
@@ -191,8 +191,8 @@ pids = []
 for n in range(12):
     pid = os.fork()
     if pid == 0:
-        faulthandler.dump_traceback_later(20, exit=True)
-        published = cluster.create_group(f"child{n}").published
+        faulthandler.dump_traceback_later({PATIENCE}, exit=True)
+        published = cluster.create_group(f"child{{n}}").published
         os._exit(0 if published else 1)
     pids.append(pid)
     first.join(0.1)
