@@ -129,11 +129,11 @@ def test_at_most_so_many_connections_are_kept(server: Answering, monkeypatch: py
 def test_a_connection_that_was_idle_for_too_long_is_not_used(
     server: Answering, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transfer, "IDLE_SECONDS", 1)
     loop, before = curl.Loop(), server.connections
     for _ in range(2):
         assert isinstance(loop.carry(request("GET", f"{server.url}/success/")), Reply)
     assert server.connections == before + 1
+    monkeypatch.setattr(transfer, "IDLE_SECONDS", 1)
     old = time.monotonic() + 2.1  # libcurl counts whole seconds
     eventually(lambda: time.monotonic() > old, "it is old enough")
     assert isinstance(loop.carry(request("GET", f"{server.url}/success/")), Reply)
