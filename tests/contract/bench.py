@@ -34,7 +34,7 @@ LIMITS = Limits(
     settle=25 * UNIT,
     sweep_patience=60_000,
     longest_countdown=8_000,
-    host_patience=1_000,
+    host_patience=max(1_000, 10 * UNIT),
 )
 SETTLED = LIMITS.send_within + LIMITS.call + LIMITS.settle + 5
 """Milliseconds after which nothing of a write can land or show any more."""
