@@ -5,7 +5,7 @@ import pytest
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Action, GroupId, OperationId
 from lockstep.worker.operation.transitions import Claim, Phase
-from tests.contract.bench import LIMITS, Bench
+from tests.contract.bench import LIMITS, UNIT, Bench
 from tests.contract.driver import GROUP, PRESENT, A, B, C, Driver
 
 
@@ -46,9 +46,10 @@ def test_the_sweep_leaves_alone_what_moves(create: Driver) -> None:
 
 def test_the_sweep_claims_everything_once_nothing_has_moved_for_the_patience(bench: Bench) -> None:
     create = Driver(bench)
-    create.store = bench.limited(sweep_patience=1_000)  # then it doubles: a busy machine does not use that up
+    patience = max(1_000, 30 * UNIT)  # then it doubles: a busy machine does not use that up
+    create.store = bench.limited(sweep_patience=patience)
     create.accepted((A, B, C)).apply(B)
-    bench.pass_time(1_000)
+    bench.pass_time(patience)
     assert create.due()
     assert create.claim(resume=True) == (A, C), "b has its outcome"
     assert create.store.claim(create.id, resume=True) == Claim(Phase.FORWARD, GROUP, Action.CREATE)
