@@ -11,15 +11,17 @@ from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import Backoff
-from lockstep.worker.operation.model import AttemptId, Millis, OperationId
+from lockstep.worker.operation.model import Action, AttemptId, Millis, OperationId, Outcome
 from lockstep.worker.operation.story import story
 from lockstep.worker.record.scripts import Replicas
-from lockstep.worker.steps.apply import Next, StepContext, StepResult, Try
+from lockstep.worker.steps.apply import Next, StepContext, StepResult, Try, forward
 from lockstep.worker.steps.rollback import QUICK_LOOKS, LookTry
 from lockstep.worker.tasks.run import with_story
+from tests.contract import bench
 from tests.contract.bench import LIMITS, PREFIX, MemoryBench, RedisBench
-from tests.contract.driver import A, B, Driver
+from tests.contract.driver import GROUP, A, B, Driver
 from tests.contract.test_demand import standing
+from tests.contract.test_gate_step import LARGE, Node
 
 QUICK = Backoff(1, 8)
 
@@ -125,3 +127,14 @@ def test_what_a_step_came_to_is_told_with_what_happened_to_its_host(memory: Memo
     assert told(StepResult(Next.LATER, "429", delay=5.0)) is None
     assert told(StepResult(Next.DONE, "403", story="known")) == "known"
     assert told(StepResult(Next.DONE, "403"), OperationId("nothing is known of this")) is None
+
+
+@pytest.mark.parametrize(
+    ("action", "came"), [(Action.CREATE, Outcome.UNCHANGED), (Action.DELETE, Outcome.REFUSED)]
+)
+def test_a_group_too_large_to_read_is_there_and_cannot_be_brought_back(
+    memory: MemoryBench, action: Action, came: Outcome
+) -> None:
+    driver = Driver(memory, action=action).accepted((A,))
+    forward(bench.context(memory, Node(LARGE)), driver.id, GROUP, action, A, 1)
+    assert driver.step(A).outcome is came

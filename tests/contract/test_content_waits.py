@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from lockstep.worker.operation.answer import Reply
@@ -11,7 +13,7 @@ from lockstep.worker.steps.apply import Next, StepResult, forward
 from lockstep.worker.steps.rollback import RESTORED, ROUNDS, rollback, settle
 from tests.contract.contents import Node
 from tests.contract.test_content_steps import A, B, Rig
-from tests.unit.kinds.made import record
+from tests.unit.kinds.made import RECORD, kind_of, record
 
 
 def test_a_look_that_tells_nothing_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -86,3 +88,30 @@ def test_what_is_open_of_a_thing_is_settled_by_looks_at_it(monkeypatch: pytest.M
     monkeypatch.setattr(Node, "look_at_thing", lambda _, kind, thing: kind.shown(thing, Reply(503)))
     assert settle(rig.context, rig.id, A, 1) == StepResult(Next.AGAIN, "look 503", 0.005)
     assert rig.step(A).undo_misses == 1
+
+
+def test_a_write_without_an_answer_is_not_looked_into_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, looks, look = Node("a", record("x")), list[Node](), Node.look_at_thing
+    a.manners = ["lose"]
+    rig = Rig("set", (A, a), (B, Node("b")), values=["n"])
+
+    def counted(node: Node, *about: Any) -> Shown:
+        looks.append(node)
+        return look(node, *about)
+
+    monkeypatch.setattr(Node, "look_at_thing", counted)
+    assert forward(rig.context, rig.id, rig.group, rig.action, A, 1).next is Next.AGAIN
+    assert (len(looks), len(a.writes)) == (1, 1)
+
+
+def test_what_was_deleted_comes_back_with_what_only_a_create_sends_of_it() -> None:
+    look, sent = 'look: {request: "GET /records/{id}", keep: {hash: item.hash}}', "hash: kept.hash"
+    body = f"json: {{ttl: content.ttl, values: content.values, note: content.note, {sent}}}"
+    keeps = RECORD.replace("look: GET /records/{id}", look).replace("applied: 201", f"{body}, applied: 201")
+    a = Node("a", before := {**record("x"), "hash": "mine"})
+    rig = Rig("delete", (A, a), (B, Node("b", {**record("x"), "hash": "theirs"})), kind=kind_of(keeps))
+    rig.work(A, rig.kept)
+    assert a.holds is None
+    rig.bench.memory.cancel(rig.id, "ann")
+    assert rollback(rig.context, rig.id, A, 1) == RESTORED
+    assert a.holds == before

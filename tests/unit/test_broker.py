@@ -10,6 +10,7 @@ from kombu.transport import TRANSPORT_ALIASES
 
 from lockstep.worker.celery import broker
 from lockstep.worker.celery.broker import links
+from lockstep.worker.connection import primary
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +45,18 @@ def test_the_transport_steps_aside_and_says_so_once(
         celeryd_after_setup.send(sender="worker")
     (said,) = caplog.messages
     assert why in said
+
+
+@pytest.mark.parametrize(
+    ("name", "plain", "tls"),
+    [(None, primary.Primary, primary.TlsPrimary), ("m", primary.FoundPrimary, primary.FoundTlsPrimary)],
+)
+def test_a_channel_knows_a_primary_by_its_name_or_by_that_of_its_sentinels(
+    name: str | None, plain: type, tls: type
+) -> None:
+    channel = links.Channel.__new__(links.Channel)
+    channel.master_name = name
+    assert (channel.connection_class, channel.connection_class_ssl) == (plain, tls)
 
 
 def test_celery_still_says_what_is_changed_of_its_script() -> None:

@@ -14,10 +14,11 @@ from lockstep.worker.connection.primary import LONGEST_WAIT
 from tests.integration.broker.readers import PREFIX, Open, Reader, noted, send, waiting
 
 
+@pytest.mark.parametrize("transport", [Transport, links.Transport])
 def test_who_says_no_number_takes_one_message_at_a_time_and_acknowledges_it_at_once(
-    connect: Open, kept: redis.Redis
+    connect: Open, kept: redis.Redis, transport: type[Stock]
 ) -> None:
-    reader = Reader(connect(), prefetch=0)
+    reader = Reader(connect(transport), prefetch=0)
     send(connect(), 3)
     assert reader.read() == [0]
     assert waiting(kept) == [1, 2]

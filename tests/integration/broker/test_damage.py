@@ -45,7 +45,10 @@ def test_what_was_noted_and_cannot_be_read_keeps_nothing_from_being_given_back(
     send(connect(), 2)
     reader.read()
     count = len(noted(kept))
-    bad = (*SHAPELESS, "[1, 2, 3]", "[{}, null, null]")
+    info = '{"delivery_tag": "t", "delivery_info": {"exchange": "", "routing_key": "operations"}}'
+    whole = f'{{"body": "", "properties": {info}}}'
+    to = ('{}, "", "operations"', f'{whole}, null, "operations"', f'{whole}, "", null', "1, 2, 3")
+    bad = (*SHAPELESS, *(f"[{each}]" for each in to))
     for n, text in enumerate(bad):
         kept.hset(f"{PREFIX}unacked", f"bad{n}", text)
         kept.zadd(f"{PREFIX}unacked_index", {f"bad{n}": n})
@@ -111,6 +114,7 @@ def test_what_only_redis_can_read_is_dropped(connect: Open, kept: redis.Redis) -
         reader.read()
     assert sorted(reader.numbers) == [0, 2, 3]
     assert sorted(noted(kept)) == sorted(message.delivery_tag for message in reader.messages)
+    assert not reader.channel.qos._noted, "nor does the reader remember it"
 
 
 def test_what_killed_processes_left_in_the_tables_of_events_goes_at_the_next_start(

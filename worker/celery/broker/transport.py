@@ -165,13 +165,11 @@ class BatchChannel(links.Channel):
         return said
 
     def close(self) -> None:
-        """Close, with everything acknowledged that is to be."""
+        """Close, and tell Redis what was acknowledged before threads could see that it is closed."""
         try:
-            if not self.closed:
-                self.send_acknowledged()
-        finally:
             super().close()
-            self.send_acknowledged()  # what came before a thread could see that it is closed
+        finally:
+            self.send_acknowledged()
 
     def send_acknowledged(self) -> None:
         """Tell Redis what was acknowledged, or keep it for the next time."""
