@@ -44,6 +44,7 @@ class MetricsRequest(WSGIRequestHandler):
     """One request, of which nothing is logged."""
 
     timeout = ASKING
+    """Seconds for which somebody may say nothing."""
 
     def log_message(self, *_: object) -> None:
         """Say nothing."""

@@ -85,6 +85,7 @@ def refused(said: list[str]) -> HostPaused:
 
 
 def pause_from(host: str, text: str) -> Pause:
+    """Build a pause from its JSON. Raises RecordDamaged."""
     kept = Fields.of(text)
     return Pause(HostName(host), kept.text("by"), kept.at("at"), kept.text("why"))
 
