@@ -114,6 +114,7 @@ class Silences(_Reports):
             pipe.execute()
 
     def left(self, host: HostName) -> tuple[Silence, int] | None:
+        """Return a host's silence and the milliseconds that it lasts; None if it is not spared."""
         return self._lasting(*self._read(host)).get(host)
 
     def answered(self, host: HostName) -> None:

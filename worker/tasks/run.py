@@ -54,6 +54,7 @@ class Slice:
     side_by_side: Callable[[Sequence[HostName], OnHost, Callable[[], bool]], StepResults]
     """Run a step for each host as long as more may begin; return what came of those that were begun."""
     begin_within: float
+    """Seconds in which the steps may begin."""
     failed: bool = False
 
     def run(self, hosts: Sequence[HostName]) -> tuple[StepResults, dict[HostName, float]]:

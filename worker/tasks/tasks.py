@@ -243,6 +243,7 @@ def patrol_group(self: Task[..., str], group: GroupId) -> str:
 
 
 def beat_of(settings: Settings) -> PatrolTimes:
+    """Return the patrol's times in milliseconds."""
     return PatrolTimes(
         every=round(settings.patrol_every * 1000),
         longest=3_600_000,
