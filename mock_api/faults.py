@@ -187,8 +187,8 @@ class Rule(BaseModel):
         return self
 
     def matches(self, method: Method, group: str | None) -> bool:
-        about_reads = self.kind not in WRITES_ONLY or method is not Method.GET
-        if not (method in self.methods if self.methods else about_reads):
+        fits = self.kind not in WRITES_ONLY or method is not Method.GET
+        if not (method in self.methods if self.methods else fits):
             return False
         if self.group is None or group is None:
             return self.group is None

@@ -218,7 +218,7 @@ def on_damage(found: Collection[Damage]) -> list[Finding]:
 
 def _on_beat(facts: WorkFacts, settings: Settings) -> Finding:
     """Judge beat by what it causes: nothing else tells that it lives."""
-    longest = max(500 * settings.sweep_every, 60_000)  # no worker is likely to hold the lease for as long
+    longest = max(500 * settings.sweep_every, 60_000)  # ms; no worker is likely to hold the lease for as long
     if facts.leased < 0 or facts.leased > longest:
         held = "for ever" if facts.leased < 0 else f"for {seconds(facts.leased)} more"
         text = f"the sweep's lease is held {held}, which no worker asks for: no sweep runs"

@@ -230,9 +230,10 @@ class Walk:
             form = ", in another form, as the file says" if shows is Likeness.LIKE else ""
             return Finding(subject, Level.OK, f"shows what was written{form}")
         differ = [name for name, value in wish.content.values.items() if shown.values.get(name) != value]
-        values = {name: f"as {shown.values.get(name)!r:.80}" for name in differ}
-        values |= {name: "otherwise" for name in differ if self.kind.fields[name].sensitive}
-        told = [f"{name} comes back {value}" for name, value in values.items()]
+        told = []
+        for name in differ:
+            value = f"as {shown.values.get(name)!r:.80}"
+            told.append(f"{name} comes back {'otherwise' if self.kind.fields[name].sensitive else value}")
         remedy = "`rewritten: true`, or an expression in look.content, for these fields"
         return Finding(subject, Level.FAILURE, "; ".join(told), remedy)
 

@@ -1,6 +1,7 @@
 """Calls over libcurl: those of every step, carried by one thread for all threads of a process.
 
-docs/performance.md says what a handle for each thread costs instead.
+It drives libcurl's multi interface, which keeps the connections of all of them. docs/performance.md says what
+a handle for each thread costs instead.
 """
 
 from __future__ import annotations

@@ -249,8 +249,13 @@ def _carried(curl: pycurl.Curl) -> CallFigures:
     told = curl.getinfo
     sent = told(pycurl.REQUEST_SIZE)  # its body is in it
     received = told(pycurl.HEADER_SIZE) + told(pycurl.SIZE_DOWNLOAD_T)
-    connected, secured, total = map(told, (pycurl.CONNECT_TIME, pycurl.APPCONNECT_TIME, pycurl.TOTAL_TIME))
-    first_byte = told(pycurl.STARTTRANSFER_TIME) if received else 0.0  # else when it failed
-    kept = bool(sent) and told(pycurl.NUM_CONNECTS) == 0
-    status = told(pycurl.RESPONSE_CODE)
-    return CallFigures(connected, secured, first_byte, total, sent, received, kept, status)
+    return CallFigures(
+        connected=told(pycurl.CONNECT_TIME),
+        secured=told(pycurl.APPCONNECT_TIME),
+        first_byte=told(pycurl.STARTTRANSFER_TIME) if received else 0.0,  # else when it failed
+        total=told(pycurl.TOTAL_TIME),
+        sent=sent,
+        received=received,
+        kept=bool(sent) and told(pycurl.NUM_CONNECTS) == 0,
+        status=told(pycurl.RESPONSE_CODE),
+    )

@@ -91,6 +91,7 @@ class Inventory:
         )
 
     def find(self, name: HostName) -> Host | None:
+        """Return a host by its name, or None."""
         return self._hosts.get(name)
 
     def select(self, names: Iterable[object] | None) -> tuple[Host, ...]:

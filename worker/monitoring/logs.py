@@ -165,7 +165,7 @@ def _explained(error: BaseException | None) -> bool:
 
 
 def limit_repeats(logger: logging.Logger, explain: Callable[[BaseException], str | None]) -> None:
-    """Bound what each handler of a logger writes; `explain` gives the remedy for an error that it knows."""
+    """Bound how often handlers write the same warning; `explain` gives an error its remedy, if it has one."""
     for handler in logger.handlers:
         if not any(isinstance(each, RepeatLimit) for each in handler.filters):
             handler.addFilter(RepeatLimit(handler, explain))
@@ -218,11 +218,7 @@ class IdFormatter(logging.Formatter):
         if not record.name.startswith("lockstep."):
             return text
         known = bind_task(None, "", {"_record": record, **current_ids.get()})
-        ids = [
-            f"{name}={known[name]}"
-            for name in ("operation", "group", "host", "wave", "attempt")
-            if name in known
-        ]
+        ids = [f"{name}={known[name]}" for name in IDS if name in known]
         return f"{text} [{' '.join(ids)}]" if ids else text
 
 

@@ -131,6 +131,7 @@ class Pause:
 
     @property
     def text(self) -> str:
+        """One clause for people: who, since when, and why."""
         since = local(self.at)
         return f"paused by {self.by} since {since}: {self.why}"
 

@@ -48,14 +48,17 @@ class Action(StrEnum):
 
     @classmethod
     def to(cls, presence: Presence) -> Action:
+        """Return the action that brings a host there."""
         return cls.CREATE if presence is Presence.PRESENT else cls.DELETE
 
     @property
     def inverse(self) -> Action:
+        """The action that undoes this one."""
         return Action.DELETE if self is Action.CREATE else Action.CREATE
 
     @property
     def target(self) -> Presence:
+        """What every host shows once the action has been done."""
         return Presence.PRESENT if self is Action.CREATE else Presence.ABSENT
 
 
@@ -161,6 +164,7 @@ class Step:
     """Fields of a deleted group that its host refused to take back."""
     attempts: tuple[Attempt, ...] = ()
     why: ReasonKind | None = None
+    """The kind of the reason."""
     trace: Trace | None = None
     """Of a thing with content."""
 
@@ -171,6 +175,7 @@ class Step:
 
     @property
     def open_attempts(self) -> tuple[Attempt, ...]:
+        """The attempts whose fate is not known yet."""
         return tuple(a for a in self.attempts if a.state is AttemptState.OPEN)
 
     @property

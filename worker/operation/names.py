@@ -148,6 +148,7 @@ def parse_retries(value: object) -> int | None:
 
 
 def parse_watch(value: object) -> float:
+    """Return for how many seconds to look."""
     rule = f"give seconds above 0, at most {LONGEST_WATCH}"
     return _ranged("watch", value, False, lambda given: 0 < given <= LONGEST_WATCH, rule)
 

@@ -101,6 +101,7 @@ class Progress:
     outcome: Outcome | None = None
     reason: str | None = None
     misses: int = 0
+    """The looks in a row that told nothing."""
     fingerprint: str | None = None
     """ELSEWHERE: of the host's URL in the record."""
     left: int = field(default=0, compare=False)

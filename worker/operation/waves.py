@@ -48,6 +48,7 @@ class Rollout:
     bake: int = 0
     """From a wave's last outcome until the next may begin; left out where the wave changed nothing."""
     gate: bool = False
+    """After each wave every host of open waves is looked at once more."""
     hold: bool = False
     """After each wave but the last, somebody must promote it."""
     within: int | None = None

@@ -258,9 +258,21 @@ class Link(StoreErrors):
             fsync = None
         version = str(info.get("valkey_version") or info.get("redis_version"))
         policy = cast(str | None, info.get("maxmemory_policy"))
-        names = ("used_memory", "maxmemory", "connected_clients", "maxclients", "connected_slaves")
-        numbers = (int(str(info.get(name, 0))) for name in names)
-        return RedisFacts(version, info.get("aof_enabled") == 1, fsync, policy, *numbers)
+
+        def number(name: str) -> int:
+            return int(str(info.get(name, 0)))
+
+        return RedisFacts(
+            version=version,
+            aof=info.get("aof_enabled") == 1,
+            fsync=fsync,
+            policy=policy,
+            used=number("used_memory"),
+            limit=number("maxmemory"),
+            clients=number("connected_clients"),
+            most_clients=number("maxclients"),
+            replicas=number("connected_slaves"),
+        )
 
     def leased(self, name: str) -> int | None:
         """Return for how many ms a periodic piece of work is still taken, -1 for ever; None if it is not."""

@@ -229,10 +229,12 @@ class Settings:
 
     @property
     def address(self) -> Address:
+        """Where Redis is, and who logs in."""
         login = self.redis_username, self.redis_password, self.redis_password_file
         return with_login(read_address(self.redis_url.reveal()), *login)
 
     def at(self, redis_url: str) -> Settings:
+        """The same settings with another Redis."""
         return self.but(redis_url=Secret(redis_url, whole=False))
 
     @property
@@ -249,6 +251,7 @@ class Settings:
 
     @property
     def limits(self) -> Limits:
+        """The limits that the store's transitions work with."""
         return Limits(
             send_within=_ms(self.send_within),
             call=_ms(self.call_timeout),
@@ -263,10 +266,12 @@ class Settings:
 
     @property
     def forward_backoff(self) -> Backoff:
+        """Delays between the tries of a forward step."""
         return Backoff(self.backoff_base, self.backoff_cap)
 
     @property
     def rollback_backoff(self) -> Backoff:
+        """Delays between the tries of a rollback or a settling."""
         return Backoff(self.backoff_base, self.rollback_backoff_cap)
 
 

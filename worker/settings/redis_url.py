@@ -99,7 +99,10 @@ def read_address(url: str) -> Address:
 
 
 def with_login(address: Address, username: str, password: Secret, file: str) -> Address:
-    """Return an address with a login that stands, as it is, beside its URL. Raises ValueError with a rule."""
+    """Return an address with a login that stands beside its URL: nothing in it is percent-encoded.
+
+    Raises ValueError with the rule that is broken.
+    """
     if not (username or password.reveal() or file):
         return address
     if address.login != Login():

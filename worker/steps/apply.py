@@ -182,7 +182,8 @@ class ForwardTry(Try):
     ) -> StepResult:
         """Record that a look told nothing, as `Store.missed` says; go on as the record says."""
         about = self.operation, self.host, fingerprint, self.context.clock.new_id()
-        said = self.context.store.missed(*about, reason, miss, fatal, self.needs(retry_after), why)
+        needs = self.needs(retry_after)
+        said = self.context.store.missed(*about, reason, miss, fatal=fatal, needs=needs, why=why)
         return self.came_to(said, retry_after, reason)
 
     def unasked(self, reason: str) -> StepResult:
@@ -254,9 +255,14 @@ def _apply(this: ForwardTry, api: HostApi, group: GroupId) -> StepResult:
     if action is Action.CREATE and answer.verdict is LookVerdict.OVERSIZED:
         seen = Seen(Presence.PRESENT)  # as asked already; only a delete would need its body
     if seen is None:
-        miss, why = MISSES.get(answer.flaw, Miss.ANSWERED), WHY.get(answer.flaw)
-        why_not = f"GET {answer.text}", miss, FATAL.get(answer.verdict), why
-        return this.missed(api.fingerprint, *why_not, answer.retry_after)
+        return this.missed(
+            api.fingerprint,
+            f"GET {answer.text}",
+            MISSES.get(answer.flaw, Miss.ANSWERED),
+            FATAL.get(answer.verdict),
+            WHY.get(answer.flaw),
+            answer.retry_after,
+        )
     attempt, send_before = context.clock.new_id(), context.clock.elapsed() + context.send_within
     begun = context.store.begin(
         operation, host, api.fingerprint, seen, attempt, action, group, age=this.needs()

@@ -133,8 +133,9 @@ def _apply(this: ForwardTry, thing: Thing, order: Order, api: HostApi) -> StepRe
         begun = context.store.shown(this.operation, this.host, api.fingerprint, look, attempt, *about)
         if begun.next is not Forward.SEND:
             return this.came_to(begun, reason="it may not show yet")
-        what = thing.target, shown.content, shown.content, thing.secret
-        said = thing.send(api, attempt, send_before, *what)
+        said = thing.send(
+            api, attempt, send_before, thing.target, shown.content, keeps=shown.content, secret=thing.secret
+        )
         needs = this.needs(said.retry_after)
         progress = context.store.finish(this.operation, this.host, attempt, said.effect, said.text, needs)
         if progress.next is not Forward.OPEN or said.effect not in SURE:

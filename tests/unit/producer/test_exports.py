@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from inspect import isclass
+from types import FunctionType, MethodType
 
 import pytest
 
@@ -15,6 +17,17 @@ def test_every_export_exists_under_its_own_name(name: str) -> None:
     value = getattr(lockstep, name)
     assert getattr(value, "__name__", name) == name
     assert name in dir(lockstep)
+
+
+@pytest.mark.parametrize("name", lockstep.__all__)
+def test_every_method_and_property_of_an_export_says_what_it_does(name: str) -> None:
+    """What says nothing is not on the page of the Python API."""
+    value = getattr(lockstep, name)
+    own = [each for each in vars(value) if not each.startswith("_")] if isclass(value) else []
+    given = {each: getattr(value, each) for each in own}
+    silent = [each for each, it in given.items() if isinstance(it, MethodType | FunctionType | property)]
+    silent = [each for each in silent if not given[each].__doc__]
+    assert silent == []
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

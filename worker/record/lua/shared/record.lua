@@ -135,6 +135,7 @@ local function read_first_wait()
   return first_wait
 end
 
+-- At once, and not with the rest at the end: one run may give a host a wait and take it away.
 local function wait_until(host, at)
   redis.call('ZADD', WAITS, at, host)
   first_wait = nil
