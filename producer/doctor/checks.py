@@ -274,14 +274,14 @@ def _on_clocks(facts: WorkFacts) -> Finding:
 def _on_queue(queue: str, facts: WorkFacts, settings: Settings) -> Finding:
     workers = sorted(name for name, queues in facts.queues.items() if queue in queues)
     length, subject = facts.lengths.get(queue, 0), f"queue {queue}"
+    late = "; sweeps are put off, and resume nothing" if length > settings.sweep_queue_limit else ""
     if not workers:
-        text = f"no worker answers, {length} tasks wait"
+        text = f"no worker answers, {length} tasks wait{late}"
         return Finding(subject, Level.FAILURE, text, f"celery -A lockstep worker -Q {queue}")
     text, growth = f"{length} tasks wait for {named(workers)}", facts.growth.get(queue, 0.0)
     full = length > FULL * settings.sweep_queue_limit
     if not full and growth > 0 and length + AHEAD * growth > settings.sweep_queue_limit:
         text, full = f"{text}, and {growth:.0f} more each second: more is asked for than they do", True
-    late = "; sweeps are put off, and resume nothing" if length > settings.sweep_queue_limit else ""
     if full:
         return Finding(subject, Level.WARNING, text + late, "start more workers: docs/scale.md says how many")
     return Finding(subject, Level.OK, f"{named(workers)}; {length} tasks wait")

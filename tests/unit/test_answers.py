@@ -56,7 +56,7 @@ def test_an_answer_has_one_meaning_and_the_host_one_request(
 SHORT = "unreadable: the body is shorter than its Content-Length, or its chunks, say"
 NO_JSON = "200, unreadable: the body is no JSON, or was cut off by a wrong Content-Length"
 ENCODED = "unreadable: the body is encoded, which was not asked for, and not as it says"
-MANY = "unreadable: it has more than 5000 headers, or 300 KB of them"
+MANY = "unreadable: it has more than 5000 headers, one over 100 KB, or 300 KB of them"
 WHY = {
     "no gzip": (ENCODED, ENCODED),
     "more than a brotli": (ENCODED, "200, unreadable: the body is not UTF-8"),

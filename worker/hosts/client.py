@@ -77,7 +77,7 @@ class Detail(StrEnum):
     SHORT = "the body is shorter than its Content-Length, or its chunks, say"
     STILL = "the body stood still before the end that its Content-Length gives"
     NO_HTTP = "it is no HTTP"
-    TOO_LARGE = "it has more than 5000 headers, or 300 KB of them"
+    TOO_LARGE = "it has more than 5000 headers, one over 100 KB, or 300 KB of them"
     BADLY_ENCODED = "the body is encoded, which was not asked for, and not as it says"
     NO_FILE = "its ca_file, cert_file or key_file is not there"
     EMPTY_FILE = "its ca_file, cert_file or key_file is empty"

@@ -70,7 +70,7 @@ def test_a_group_that_stays_busy_is_given_up_and_its_owner_named(
     with pytest.raises(GroupBusy) as caught:
         hasty.delete_group("team-a", operation_id="mine")
 
-    assert 0.2 <= time.monotonic() - began < PATIENCE
+    assert 0.2 <= time.monotonic() - began < 5
     assert str(caught.value) == (
         f'group "team-a" is busy: operation "{owner.id}" still holds it after 0.2 s (LOCKSTEP_LOCK_WAIT); '
         "wait for it, then ask again"

@@ -145,7 +145,7 @@ def test_a_timeout_names_the_operation_which_goes_on(operation: Operation, hand:
     began = time.monotonic()
     with pytest.raises(WaitTimeout) as caught:
         operation.wait(0.2)
-    assert 0.2 <= time.monotonic() - began < PATIENCE
+    assert 0.2 <= time.monotonic() - began < 5
     assert str(caught.value) == (
         f'operation "{operation.id}" is applying after 0.2 s: it goes on; ask again later'
     )

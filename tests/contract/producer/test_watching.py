@@ -98,7 +98,7 @@ def test_a_burst_of_events_is_one_reading(
             hand.apply(operation, host)
         began = time.monotonic()
         told.wait(PATIENCE, events.COALESCE)
-        assert 0.03 < time.monotonic() - began < PATIENCE
+        assert 0.03 < time.monotonic() - began < 5
         hand.apply(operation, NODE3)
         told.wait(PATIENCE, gather=PATIENCE)  # decided: at once
         assert time.monotonic() - began < PATIENCE

@@ -89,31 +89,6 @@ def test_work_that_is_done() -> None:
     assert {each.level for each in on_work(at_its_limits, Settings())} == {Level.OK}
 
 
-@pytest.mark.parametrize(
-    ("waiting", "growth", "level", "more"),
-    [
-        (690, 0.0, Level.OK, None),
-        (710, 0.0, Level.WARNING, ""),
-        (690, 0.51, Level.OK, None),
-        (690, 0.52, Level.WARNING, ", and 1 more each second: more is asked for than they do"),
-        (100, 3.0, Level.WARNING, ", and 3 more each second: more is asked for than they do"),
-        (710, -5.0, Level.WARNING, ""),
-        (1000, 0.0, Level.WARNING, ""),
-        (1001, 9.0, Level.WARNING, "; sweeps are put off, and resume nothing"),
-    ],
-)
-def test_a_queue_is_warned_of_above_70_percent_or_where_it_will_be_full_in_ten_minutes(
-    waiting: int, growth: float, level: Level, more: str | None
-) -> None:
-    """Full is a queue of 1,000: the sweep adds nothing to it then."""
-    work = replace(WORK, lengths={"operations": waiting}, growth={"operations": growth})
-    (found,) = (each for each in on_work(work, Settings()) if each.subject == "queue operations")
-    sound = f"a@x; {waiting} tasks wait"
-    assert found.level is level
-    assert found.text == (sound if more is None else f"{waiting} tasks wait for a@x{more}")
-    assert found.remedy == (None if more is None else "start more workers: docs/scale.md says how many")
-
-
 def test_a_patrol_that_is_behind_says_by_how_much() -> None:
     late = replace(WORK, patrol_overdue=130, patrol_lag=740_000)
     (found,) = (each for each in on_work(late, Settings()) if each.subject == "patrol")
