@@ -178,7 +178,7 @@ def test_a_worker_that_is_told_to_stop_waits_no_longer(server: Answering, verb: 
         stopping.set()
         began = time.monotonic()
         assert said.result() == NoReply(Trouble.LOST, "the worker is being stopped")
-    assert within <= time.monotonic() - began < 20
+    assert within <= time.monotonic() - began < within + 2.0
 
 
 def test_ctrl_c_ends_a_call_at_once(server: Answering) -> None:
@@ -194,7 +194,7 @@ def test_ctrl_c_ends_a_call_at_once(server: Answering) -> None:
     began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         LOOPS[True].carry(endless("POST", f"{server.url}/silence/"))
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 2.0
     other.join()
     eventually(lambda: server.closed["silence"] > closed, "its connection is given up")
 

@@ -22,8 +22,6 @@ from tests.waiting import PATIENCE
 
 LONGEST = 2 * PATIENCE
 """Seconds that a call may take: more than it takes for a test to fail."""
-SOON = 20.0
-"""Seconds: the bounds are at most 1, and a busy machine may need many times as long."""
 PATIENT = Settings().but(connect_timeout=LONGEST, read_timeout=LONGEST)
 HELLO = b"\x16\x03\x03\x40\x00" + b"\x02" * 16384
 """As much as a record of TLS may be, of which a byte comes every now and then."""
@@ -53,7 +51,7 @@ def test_a_handshake_is_given_up_within_the_time_of_the_call(exchange: Carry, dr
         assert server.connected.wait(PATIENCE)
         assert server.accepted == 1
     assert said == LATE
-    assert took < SOON
+    assert took < 5
 
 
 def test_a_dripping_handshake_is_given_up_within_the_time_to_connect(exchange: Carry) -> None:
@@ -62,7 +60,7 @@ def test_a_dripping_handshake_is_given_up_within_the_time_to_connect(exchange: C
             exchange, server.url.replace("http:", "https:"), LONGEST, PATIENT.but(connect_timeout=0.5)
         )
     assert said == LATE
-    assert took < SOON
+    assert took < 5
 
 
 @contextlib.contextmanager
@@ -119,7 +117,7 @@ def test_an_address_that_is_silent_is_given_up_in_time(exchange: Carry, bound: s
     with deaf(port):
         said, took = call(exchange, f"http://{DEAD[0]}:{port}", seconds, settings)
     assert said == LATE
-    assert took < SOON
+    assert took < 5
 
 
 @on_linux
@@ -132,7 +130,7 @@ def test_silent_addresses_together_take_no_longer_than_the_call_may(bound: str) 
         said, took = call(looks.exchange, f"https://many.example:{port}", seconds, settings)
     assert isinstance(said, NoReply)
     assert said.trouble is Trouble.NOT_SENT
-    assert took < SOON
+    assert took < 5
 
 
 def test_nothing_is_sent_once_a_slow_resolver_took_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
