@@ -17,6 +17,7 @@ from lockstep.producer.doctor import Finding, Level, checks
 from lockstep.producer.operators.drift import is_held, uncovered
 from lockstep.producer.operators.hosts import NO_GROUP, look_at_group, together
 from lockstep.worker.celery import ABOUT, QUEUES, make_app
+from lockstep.worker.connection.primary import OLDEST, too_old
 from lockstep.worker.inventory import Inventory
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.drift import EndsSize
@@ -29,8 +30,6 @@ from lockstep.worker.record.link import Link, RedisFacts
 from lockstep.worker.record.reports import HeldInventory
 from lockstep.worker.settings import Settings
 
-OLDEST = (6, 2)
-"""The first Redis that has ZADD LT, which the sweep's list of due operations is kept with."""
 RECORD, RECORD_OF_A_HOST = 0.7 * 1024, 0.33 * 1024
 """Bytes of the record of an operation, and of each of its hosts, as docs/scale.md has them."""
 HOUR, DAY = 3_600_000, 86_400_000
@@ -175,9 +174,8 @@ def _about(told: Mapping[str, object]) -> checks.About | None:
 
 def on_redis(facts: RedisFacts, watermark: float) -> list[Finding]:
     """Judge Redis: it must keep what it acknowledged, and must never evict."""
-    numbers = tuple(int(part) for part in facts.version.split(".")[:2] if part.isdecimal())
     found = [Finding("redis", Level.OK, f"version {facts.version}")]
-    if len(numbers) == 2 and numbers < OLDEST:
+    if too_old(facts.version):
         text = f"version {facts.version} lacks commands that Lockstep uses"
         found = [Finding("redis", Level.FAILURE, text, f"Redis {OLDEST[0]}.{OLDEST[1]} or newer, or Valkey")]
     if not facts.aof:

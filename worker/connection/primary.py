@@ -58,10 +58,13 @@ def judge(greeting: Mapping[Any, Any]) -> str | None:
     if said.get("role") in ("replica", "slave"):
         return "it is a replica"
     version = str(said.get("version", ""))
+    return f"it is version {version}, older than {OLDEST[0]}.{OLDEST[1]}" if too_old(version) else None
+
+
+def too_old(version: str) -> bool:
+    """Tell whether a server of this version lacks commands that Lockstep uses; what cannot be read is not."""
     numbers = tuple(int(part) for part in version.split(".")[:2] if part.isdecimal())
-    if len(numbers) == 2 and numbers < OLDEST:
-        return f"it is version {version}, older than {OLDEST[0]}.{OLDEST[1]}"
-    return None
+    return len(numbers) == 2 and numbers < OLDEST
 
 
 def _text(value: object) -> object:
