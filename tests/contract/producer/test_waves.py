@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from lockstep import ClusterClient, GroupBusy, NotReady
+from lockstep.producer.client.operation import Operation
 from lockstep.worker.operation.host import WriteLimit
 from lockstep.worker.operation.model import AttemptId, Stage
+from lockstep.worker.operation.transitions import Phase
 from lockstep.worker.operation.waves import Health
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.queries import WriteLimits
@@ -32,11 +34,11 @@ def pass_gate(hand: Hand, operation: str, host: str, look: str) -> None:
 def test_every_view_tells_how_far_it_is_and_what_it_went_through(
     lockstep: Run, cluster: ClusterClient, hand: Hand, settings: Settings, tmp_path: Path
 ) -> None:
-    operation = cluster.create_group("team-a", waves="1,100%", bake=0.001)
+    operation = cluster.create_group("team-a", waves="1,100%", bake=0.3)
     assert "applying, wave 1/2 working" in lockstep("list").out
     hand.apply(operation, NODE1)
-    eventually(lambda: hand.store.claim(operation.id, resume=True), "its bake is over")
-    eventually(lambda: stage(operation.status()) is Stage.GATING, "the gate opens")
+    eventually(lambda: phase_claimed(hand, operation) is Phase.GATE, "its bake is over, and the gate opens")
+    assert stage(operation.status()) is Stage.GATING
     assert "waves      wave 1 of 2, gating in round 1" in lockstep("status", operation.id).out
     operation.hold("node1 is slow")
     pass_gate(hand, operation.id, NODE1, "l1")
@@ -78,6 +80,11 @@ def test_every_view_tells_how_far_it_is_and_what_it_went_through(
     lockstep("report", operation.id, "--html", str(page))
     assert "<title>wave 2 opened</title>" in page.read_text("utf-8")
     assert "<dt>Waves</dt><dd>2 of 2 opened</dd>" in page.read_text("utf-8")
+
+
+def phase_claimed(hand: Hand, operation: Operation) -> Phase | None:
+    claim = hand.store.claim(operation.id, resume=True)
+    return None if claim is None else claim.phase
 
 
 def stage(operation: object) -> Stage:
