@@ -12,7 +12,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ SHOWN = {
 }
 """Which acts each picture shows."""
 RABBITMQ = DOCS / "rabbitmq.svg"
-PROGRESS = re.compile(r"^   (?:(?:create|delete) \S+| +\d+\.\d s  .*)$")
+PROGRESS = re.compile(r"^(?:node\d  |(?:create|delete) \S+: )")
 """What a demo without a terminal says while an operation goes on."""
 
 THEME = TerminalTheme(
@@ -168,7 +168,8 @@ def main() -> int:
     draw_rabbitmq()
     env = {PREFIX + name.upper(): value for name, value in SETTINGS.items()}
     said = Console(record=True, width=WIDTH, highlight=False, file=io.StringIO())
-    code = play(Stack(env=env, seed=SEED), said)
+    with redirect_stdout(io.StringIO()):  # what it says while an operation goes on
+        code = play(Stack(env=env, seed=SEED), said)
     plain, styled = (said.export_text(styles=styles, clear=False) for styles in (False, True))
     for path, acts in SHOWN.items():
         draw(path, acts, plain, styled)
@@ -181,10 +182,8 @@ def draw(path: Path, acts: re.Pattern[str], plain: str, styled: str) -> None:
     begin, end = (plain[:at].count("\n") for at in acts.search(plain).span())  # type: ignore[union-attr]
     picture = Console(record=True, width=WIDTH, highlight=False, file=io.StringIO())
     picture.print("[bold]$ make demo[/]\n")
-    lines = zip(plain.splitlines()[begin:end], styled.splitlines()[begin:end], strict=True)
-    kept = [Text.from_ansi(line) for words, line in lines if not PROGRESS.match(words.rstrip())]
-    for line in kept:
-        picture.print(line)
+    for line in styled.splitlines()[begin:end]:
+        picture.print(Text.from_ansi(line))
     save(picture, path, "make demo")
 
 

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
+from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.operators.history import Event
 from lockstep.worker.operation.errors import RecordGone, StoreUnavailable
 from lockstep.worker.operation.model import Millis, RolloutState, State, Status, Step
@@ -21,7 +22,6 @@ from lockstep.worker.process.secrets import mask
 
 if TYPE_CHECKING:
     from lockstep.producer.client.operation import Operation as Handle
-    from lockstep.producer.doctor import Finding
     from lockstep.worker.record.reports import HeldInventory
 
 MOMENTS = {"at", "since", "until", "seen_at", "read_at", "due_at", "bake_until", "expires_at", "known_at"} | {
@@ -109,21 +109,24 @@ def read_document(operation: Handle) -> dict[str, object]:
         return unread_document(operation.id, operation.group, operation.action)
 
 
-COLOURS = {
-    "committed": "green",
-    "applying": "cyan",
-    "rolling_back": "yellow",
-    "rolled_back": "red",
-    "abandoned": "red",
-    "ok": "green",
-    "warning": "yellow",
-    "failure": "red",
+COLOURS: dict[State | Level, str] = {
+    State.COMMITTED: "green",
+    State.APPLYING: "cyan",
+    State.ROLLING_BACK: "yellow",
+    State.ROLLED_BACK: "red",
+    State.ABANDONED: "red",
+    Level.OK: "green",
+    Level.WARNING: "yellow",
+    Level.FAILURE: "red",
 }
+Cell = str | tuple[str, str]
+"""What a table has in one place: a text, or a text and its colour."""
 
 
 def tell(finding: Finding, width: int) -> None:
     """Print a finding, with its remedy on a line of its own; subjects take `width` characters."""
-    head = f"{paint(finding.level.ljust(LEVEL_WIDTH))} {finding.subject.ljust(width)}"
+    level = paint(finding.level.ljust(LEVEL_WIDTH), COLOURS[finding.level])
+    head = f"{level} {finding.subject.ljust(width)}"
     answer(f"{head} {printable(finding.text)}")
     if finding.remedy:
         answer(f"{'':{LEVEL_WIDTH + width + 2}}-> {printable(finding.remedy)}")
@@ -142,21 +145,25 @@ def answer_json(document: Mapping[str, object]) -> None:
     answer(json.dumps(document, indent=2))
 
 
-def answer_table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print rows in columns, with states in colour on a terminal."""
-    table = [tuple(header), *(tuple(map(printable, row)) for row in rows)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+def answer_table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> None:
+    """Print rows in columns, with their colours on a terminal."""
+    table = [[in_colour(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(len(text) for text, _ in column) for column in zip(*table, strict=True)]
     for row in table:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        cells[-1] = cells[-1].rstrip()
-        answer("  ".join(map(paint, cells)).rstrip())
+        cells = zip(row, widths, strict=True)
+        answer("  ".join(paint(text.ljust(width), colour) for (text, colour), width in cells).rstrip())
 
 
-def paint(cell: str) -> str:
-    """Colour a cell that starts with a state, where stdout is a terminal and NO_COLOR is not set."""
-    colour = COLOURS.get(cell.strip().partition(",")[0])
+def in_colour(cell: Cell) -> tuple[str, str]:
+    """Return the text of a cell, which cannot move the cursor, and its colour, empty for none."""
+    text, colour = (cell, "") if isinstance(cell, str) else cell
+    return printable(text), colour
+
+
+def paint(text: str, colour: str) -> str:
+    """Colour a text where stdout is a terminal and NO_COLOR is not set."""
     plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" or not sys.stdout.isatty()
-    return cell if colour is None or plain else click.style(cell, fg=colour)
+    return text if plain or not colour else click.style(text, fg=colour)
 
 
 def printable(text: str) -> str:

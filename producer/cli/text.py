@@ -6,8 +6,9 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
-from lockstep.producer.cli.output import note, printable
+from lockstep.producer.cli.output import COLOURS, Cell, note, printable
 from lockstep.producer.operators.history import Event
 from lockstep.worker.operation.host import age, local
 from lockstep.worker.operation.model import Millis, Outcome, State, Status, Step, Undo
@@ -15,6 +16,7 @@ from lockstep.worker.operation.names import counted, named, seconds
 from lockstep.worker.operation.story import HostResult, Result
 from lockstep.worker.operation.waves import idle, told_hold, told_rollout
 
+C = TypeVar("C", bound=Cell)
 NOTHING = "-"
 DAY = 86_400_000
 """Milliseconds for which an age tells more than a date."""
@@ -23,18 +25,18 @@ LIST_HEADER = ("OPERATION", "ACTION", "GROUP", "STATE", "HOSTS", "CREATED", "BY"
 TIMELINE_HEADER = ("AFTER", "HOST", "WHAT", "SAID", "RESULT", "TOOK")
 
 
-def facts_of(operation: Status, now: Millis) -> list[tuple[str, str]]:
+def facts_of(operation: Status, now: Millis) -> list[tuple[str, Cell]]:
     def at(moment: Millis | None) -> str | None:
         return None if moment is None else f"{local(moment)}, {age(moment, now)}"
 
-    facts = [
+    facts: list[tuple[str, Cell | None]] = [
         ("operation", operation.id),
         (operation.verb, operation.group),
-        ("state", _state(operation)),
+        ("state", (_state(operation), COLOURS[operation.state])),
         ("reason", operation.reason),
         ("hosts", f"{operation.hosts_done}/{operation.hosts_total}"),
         ("waves", _waves(operation, now)),
-        ("hold", operation.rollout and told_hold(operation.rollout, now)),
+        ("hold", told_hold(operation.rollout, now) if operation.rollout else None),
         ("pending", ", ".join(operation.pending_hosts)),
         ("by", operation.created_by),
         ("created", at(operation.created_at)),
@@ -60,8 +62,8 @@ def _waves(operation: Status, now: Millis) -> str | None:
 
 
 def host_table(
-    operation: Status | None, header: Sequence[str], rows: Iterable[Sequence[str]], steps: Iterable[Step]
-) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    operation: Status | None, header: Sequence[str], rows: Iterable[Sequence[C]], steps: Iterable[Step]
+) -> tuple[Sequence[str], Sequence[Sequence[C | str]]]:
     """Return a table with a row for each host; with waves they stand in a column, in their order."""
     if operation is None or operation.rollout is None:
         return header, list(rows)
@@ -85,7 +87,7 @@ def host_row(host: HostResult) -> tuple[str, ...]:
     return (host.host, host.before or NOTHING, host.story.text, str(host.attempts), note)
 
 
-def list_row(operation: Status, now: Millis | None) -> tuple[str, ...]:
+def list_row(operation: Status, now: Millis | None) -> tuple[Cell, ...]:
     """Return an operation under LIST_HEADER: one of the last day with its age, for which `now` is needed."""
     state, rollout = _state(operation), operation.rollout
     if rollout is not None and operation.decision is None:
@@ -96,7 +98,7 @@ def list_row(operation: Status, now: Millis | None) -> tuple[str, ...]:
     created = local(at) if now is None or now - at > DAY else age(at, now)
     asked = operation.id, operation.verb, operation.group
     done = f"{operation.hosts_done}/{operation.hosts_total}"
-    return (*asked, state, done, created, operation.created_by)
+    return (*asked, (state, COLOURS[operation.state]), done, created, operation.created_by)
 
 
 def event_row(operation: Status, event: Event) -> tuple[str, ...]:

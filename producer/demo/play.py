@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from lockstep.mock_api.admin import AdminError, ClusterAdmin, Json
-from lockstep.producer.cli.text import event_row
+from lockstep.producer.cli.commands import watch
+from lockstep.producer.cli.output import COLOURS, Cell
+from lockstep.producer.cli.report import came_to
+from lockstep.producer.cli.text import NOTHING, event_row, host_table
 from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.client.operation import Operation
-from lockstep.producer.demo.screen import INDENT, ProgressTable
 from lockstep.producer.operators.history import timeline
 from lockstep.producer.process import UNWRITTEN, Stopped, outlets, stoppable
 from lockstep.producer.stack import Stack, StackError
 from lockstep.producer.stack.command import complain, end_at_once, err, out, warn
 from lockstep.worker.operation.errors import LockstepError, WaitTimeout
-from lockstep.worker.operation.model import State
+from lockstep.worker.operation.model import State, Status
 from lockstep.worker.settings import PREFIX, load_settings
 
 SETTINGS = {
@@ -110,7 +112,10 @@ THEIRS: Body = {"groupId": "team-b", "owner": "somebody else"}
 
 LONGEST = 40.0
 """Seconds for one operation to end; it takes 10 at most."""
-LOOK_EVERY = 0.1
+INDENT = (0, 0, 0, 3)
+WORTH_TELLING = 500
+"""Milliseconds between the answer to the caller and the release of the lock."""
+HEADER = ("HOST", "BEFORE", "WHAT HAPPENED", "WRITES", "NOW")
 
 Expected = dict[str, Body | None]
 """Node -> the body of the group that it must hold at the end; None for no group."""
@@ -212,33 +217,64 @@ class Demo:
     ) -> None:
         """Show an operation until its lock is released, do `then`, and hold each node against the promise."""
         title = f"{operation.action} {operation.group}"
-        with ProgressTable(self._console, title, operation.status(), operation.steps()) as progress:
-            ends = time.monotonic() + LONGEST
-            while not (status := operation.status()).ended:
-                progress.show(status, operation.steps())
-                if time.monotonic() > ends:
-                    raise WaitTimeout(f"{title} has not ended within {LONGEST:g} s")
-                time.sleep(LOOK_EVERY)
-            progress.show(status, operation.steps())
+        seen = _in_time(operation, title)
+        watch.follow(seen, watch.hosts_table, watch.host_lines, transient=True)
+        operation.wait_end(LONGEST)  # whoever watched may have left
         then()
+        status, steps = operation.status(), operation.steps()
         if status.state is not promised:
             self.broken.append(f"{title} ended {status.state}, not {promised}")
-        progress.finish({node: self._compare(title, node, operation.group, expected) for node in expected})
+        head = Text(f"{title}  ").append_text(verdict(status))
+        if status.reason:
+            head.append(f"\nbecause {status.reason}", style="dim")
+        rows = [
+            (
+                step.host,
+                step.before.presence if step.before else NOTHING,
+                came_to(status, step),
+                str(len(step.attempts)),
+                self._compare(title, step.host, operation.group, expected),
+            )
+            for step in steps
+        ]
+        shown = Group(head, Text(), watch.table(*host_table(status, HEADER, rows, steps)), Text())
+        self._console.print(Padding(shown, INDENT, expand=False))
 
-    def _compare(self, title: str, node: str, group: str, expected: Expected) -> Text:
+    def _compare(self, title: str, node: str, group: str, expected: Expected) -> Cell:
         """Ask a node what it holds now; note it if that is not as promised."""
         held, promised = self._nodes.groups(node).get(group), expected[node]
         now = "absent" if held is None else "present"
         if promised is not None and held == promised and len(promised) > 1:
             now += ", untouched"
         if held == promised:
-            return Text.assemble(now, (" ✓", "green"))
+            return f"{now} ✓", "green"
         wanted = "absent" if promised is None else f"{promised}"
         self.broken.append(f"after {title}, {node} holds {held}, not {wanted}")
-        return Text(f"{now} ✗", "bold red")
+        return f"{now} ✗", "red"
 
     def _everywhere(self, group: str) -> Expected:
         return {node: {"groupId": group} for node in self._nodes.nodes()}
 
     def _nowhere(self) -> Expected:
         return dict.fromkeys(self._nodes.nodes())
+
+
+def _in_time(operation: Operation, title: str) -> Iterator[watch.Reading]:
+    """Yield what is seen of an operation until its lock is released. Raises WaitTimeout after `LONGEST`."""
+    ends = time.monotonic() + LONGEST
+    for reading in watch.host_readings(operation):
+        yield reading
+        if time.monotonic() > ends:
+            raise WaitTimeout(f"{title} has not ended within {LONGEST:g} s")
+
+
+def verdict(operation: Status) -> Text:
+    """Say how an operation ended, and how long that took by the record's own clock."""
+    began = operation.created_at
+    ended = operation.ended_at or began
+    answered = operation.decided_at or ended if operation.state is State.COMMITTED else ended
+    words = Text(operation.state, f"bold {COLOURS[operation.state]}")
+    words.append(f" in {(answered - began) / 1000:.1f} s", "default")
+    if ended - answered > WORTH_TELLING:
+        words.append(f"; lost writes settled after {(ended - began) / 1000:.1f} s", "dim")
+    return words

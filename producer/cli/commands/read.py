@@ -19,6 +19,7 @@ from lockstep.producer.cli.output import (
     document,
     event_document,
     full_document,
+    in_colour,
     inventory_document,
     note,
     operation_document,
@@ -59,7 +60,7 @@ def status(session: Session, operation_id: str) -> Exit:
 
 def _tell(session: Session, operation: Status, steps: Sequence[Step]) -> None:
     for name, value in facts_of(operation, session.client().now()):
-        answer(f"{name:<10} {paint(printable(value))}")
+        answer(f"{name:<10} {paint(*in_colour(value))}")
     answer("")
     rows = (host_row(host_result(operation, step)) for step in steps)
     answer_table(*host_table(operation, HOST_HEADER, rows, steps))

@@ -14,9 +14,10 @@ import click
 from lockstep.producer.cli.exits import Exit, Session
 from lockstep.producer.cli.options import command, option
 from lockstep.producer.cli.output import (
-    COLOURS,
+    Cell,
     answer,
     full_document,
+    in_colour,
     operation_document,
     printable,
     reader_gone,
@@ -32,12 +33,14 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from lockstep.producer.client.client import ClusterClient
+    from lockstep.producer.client.operation import Operation
 
 HOST_HEADER = ("HOST", "BEFORE", "WHAT HAPPENED", "WRITES", "LAST ERROR", "NEXT RETRY")
 
 
 Lines = list[tuple[str, str]]
 """Each under a key: told again only if it differs from the last one under it."""
+Reading = tuple[Status | None, tuple[Step, ...], Status | None]
 
 
 class NewLines:
@@ -101,15 +104,14 @@ def last_error(step: Step) -> str | None:
     return last.answer if last and last.state is not AttemptState.APPLIED else None
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "") -> RenderableType:
-    """Return a table for a terminal, with states in colour."""
+def table(header: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = "") -> RenderableType:
+    """Return a table for a terminal."""
     from rich.table import Table
     from rich.text import Text
 
     drawn = Table(*header, box=None, pad_edge=False, caption=Text(caption), caption_justify="left")
     for row in rows:
-        cells = map(printable, row)
-        drawn.add_row(*(Text(cell, COLOURS.get(cell.partition(",")[0], "")) for cell in cells))
+        drawn.add_row(*(Text(text, colour) for text, colour in map(in_colour, row)))
     return drawn
 
 
@@ -151,10 +153,11 @@ def watch(session: Session, operation_id: str | None, limit: int) -> Exit:
     try:
         if operation_id is None:
             lines = operation_json if as_json else operation_lines
-            _follow(_readings(client, limit), operations_table, lines, as_json)
+            follow(_readings(client, limit), operations_table, lines, as_json)
         else:
             session.going_on = f"nothing was written; `lockstep watch {operation_id}` goes on watching"
-            _follow(_hosts(client, operation_id), hosts_table, host_json if as_json else host_lines, as_json)
+            seen = host_readings(client.find(operation_id))
+            follow(seen, hosts_table, host_json if as_json else host_lines, as_json)
     except Stopped:
         raise
     except KeyboardInterrupt:
@@ -162,20 +165,25 @@ def watch(session: Session, operation_id: str | None, limit: int) -> Exit:
     return Exit.OK
 
 
-def _follow(
+def follow(
     readings: Iterable[tuple[Any, ...]],
     drawn: Callable[..., RenderableType],
     lines: Callable[..., Lines],
-    as_json: bool,
+    as_json: bool = False,
+    transient: bool = False,
 ) -> None:
-    """Show each reading: draw it over the last on a terminal, else tell what is new of its lines."""
+    """Show each reading: draw it over the last on a terminal, else tell what is new of its lines.
+
+    What is `transient` is gone from the terminal at the end. Returns once nobody reads it any more.
+    """
     changes, live = NewLines(), None
     with ExitStack() as drawing:
         if not as_json and sys.stdout.isatty():
             from rich.console import Console
             from rich.live import Live
 
-            live = drawing.enter_context(Live(console=Console(highlight=False), auto_refresh=False))
+            console = Console(highlight=False)
+            live = drawing.enter_context(Live(console=console, auto_refresh=False, transient=transient))
         for reading in readings:
             if live is not None:
                 live.update(drawn(*reading), refresh=True)
@@ -196,10 +204,9 @@ def _readings(client: ClusterClient, limit: int) -> Iterator[tuple[Sequence[Stat
             found = client.operations(limit)
 
 
-def _hosts(
-    client: ClusterClient, operation_id: str
-) -> Iterator[tuple[Status | None, tuple[Step, ...], Status | None]]:
+def host_readings(operation: Operation) -> Iterator[Reading]:
+    """Yield an operation, its hosts, and what it was when last read, until its lock is released."""
     known: Status | None = None
-    for operation, steps in client.find(operation_id).watch_hosts():
-        known = operation or known
-        yield operation, steps, known
+    for status, steps in operation.watch_hosts():
+        known = status or known
+        yield status, steps, known

@@ -58,7 +58,7 @@ def test_the_demo_ends_as_promised(capsys: pytest.CaptureFixture[str]) -> None:
         ("delete", "team-a", "committed"),
         ("create", "team-c", "rolled_back"),
     ]
-    assert re.search(r"node2 +present +unchanged +– +present, untouched ✓", shown)
+    assert re.search(r"node2 +present +not changed +0 +present, untouched ✓", shown)
     assert (shown.count("✓"), shown.count("✗")) == (25, 0)
     assert "nothing is left running" in shown
 

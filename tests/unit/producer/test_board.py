@@ -57,6 +57,10 @@ def test_hosts_come_before_their_operation_and_only_when_changed() -> None:
         "node1  absent  changed by its write before the decision, undone: DELETE answered 200  2  reset  -"
     ]
     assert changes.of(host_lines(None, changed, ROLLED_BACK)) == [SILENT]
+    settling = replace(ROLLED_BACK, ended=False, settling=True)
+    (line,) = changes.of(host_lines(settling, changed))
+    assert line.startswith("create team-a: rolled_back, ")
+    assert line.endswith(", settling"), "locked until its lost writes settle"
 
 
 def test_the_last_error_is_of_the_last_write_unless_the_step_has_a_reason() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -11,7 +13,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from lockstep.producer.demo import play, screen
+from lockstep.producer.cli.commands.watch import host_cells
+from lockstep.producer.cli.report import came_to
+from lockstep.producer.demo import play
 from lockstep.producer.process import UNWRITTEN
 from lockstep.producer.stack import Stack, StackError
 from lockstep.worker.operation.errors import WaitTimeout
@@ -52,26 +56,35 @@ class Nodes:
         return {} if held is None else {"team-a": held}
 
 
-def followed(ends: Any, promised: State, *, terminal: bool = False, **held: Any) -> tuple[list[str], str]:
-    """Follow a create of team-a to its end; return the promises that were broken, and what was shown."""
-    shown = io.StringIO()
-    nodes: Any = Nodes(**held)
-    demo = play.Demo(Console(file=shown, width=120, force_terminal=terminal), SimpleNamespace(), nodes)  # type: ignore[arg-type]
-    statuses = iter([OPERATION, OPERATION, ends])
-    operation: Any = SimpleNamespace(
-        action="create", group="team-a", status=lambda: next(statuses), steps=lambda: STEPS
-    )
-    demo._follow(operation, promised, demo._everywhere("team-a"))
-    return demo.broken, shown.getvalue()
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
 
 @pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(play, "LOOK_EVERY", 0.0)
+def followed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[list[str], str]]:
+    """Follow a create of team-a to its end; return the promises that were broken, and what was shown."""
+
+    def follow(ends: Any, promised: State, *, terminal: bool = False, **held: Any) -> tuple[list[str], str]:
+        shown = Terminal() if terminal else io.StringIO()
+        monkeypatch.setattr(sys, "stdout", shown)
+        nodes: Any = Nodes(**held)
+        demo = play.Demo(Console(width=120, force_terminal=terminal), SimpleNamespace(), nodes)  # type: ignore[arg-type]
+        seen = [(OPERATION, STEPS), (OPERATION, STEPS), (ends, STEPS)]
+        operation: Any = SimpleNamespace(
+            action="create", group="team-a", status=lambda: ends, steps=lambda: STEPS,
+            watch_hosts=lambda: iter(seen), wait_end=lambda timeout: None,
+        )  # fmt: skip
+        demo._follow(operation, promised, demo._everywhere("team-a"))
+        return demo.broken, shown.getvalue()
+
+    return follow
 
 
-@pytest.mark.usefixtures("quick")
-def test_what_was_not_kept_is_named() -> None:
+Followed = Callable[..., tuple[list[str], str]]
+
+
+def test_what_was_not_kept_is_named(followed: Followed) -> None:
     ours = {"groupId": "team-a"}
     assert followed(DONE, State.COMMITTED, node1=ours, node2=ours)[0] == []
     broken, shown = followed(DONE, State.ROLLED_BACK, node1=ours, node2=None)
@@ -83,26 +96,30 @@ def test_what_was_not_kept_is_named() -> None:
     assert "absent ✗" in shown
 
 
-@pytest.mark.usefixtures("quick")
-def test_an_operation_that_does_not_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_operation_that_does_not_end_is_given_up(
+    followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(play, "LONGEST", -1.0)
     with pytest.raises(WaitTimeout, match="create team-a has not ended within"):
         followed(DONE, State.COMMITTED, node1=None)
 
 
-@pytest.mark.usefixtures("quick")
-def test_in_a_file_each_change_is_a_line_and_on_a_terminal_it_is_drawn_over() -> None:
+def test_in_a_file_each_change_is_a_line_and_on_a_terminal_it_is_drawn_over(followed: Followed) -> None:
     ours = {"groupId": "team-a"}
     _, plain = followed(DONE, State.COMMITTED, node1=ours, node2=ours)
     assert "\x1b" not in plain
-    lines = [line[10:].strip() for line in plain.splitlines() if " s  " in line[:12]]
-    assert lines == [
-        "node1  applied", "node2  no answer, 2 in a row", "applying, 0 of 3 hosts done", "committed",
-    ]  # fmt: skip
-    assert "committed in 1.5 s; lost writes settled after 4.0 s" in plain
+    assert [line for line in plain.splitlines() if line and line[0] != " "] == [
+        "node1  -  changed by its write  1  -  -",
+        "node2  -  nothing sent yet  0  -  -",
+        "create team-a: applying, 0 of 3 hosts done (operation 7f3c)",
+        "node1  -  changed by its write before the decision  1  -  -",
+        "node2  -  not changed: nothing was sent  0  -  -",
+        "create team-a: committed, 2 of 3 hosts done (operation 7f3c)",
+    ]
+    assert "create team-a  committed in 1.5 s; lost writes settled after 4.0 s" in plain
 
     _, drawn = followed(DONE, State.COMMITTED, terminal=True, node1=ours, node2=ours)
-    assert "no answer" not in drawn
+    assert "node2  -  nothing sent yet" not in drawn
     assert "\x1b[?25l" in drawn, "no cursor while it draws"
     assert drawn.rindex("\x1b[?25h") < drawn.rindex("committed")
 
@@ -147,9 +164,6 @@ def test_a_demo_whose_words_went_nowhere_says_so(
     monkeypatch.setattr("sys.stdout.write", full)
     assert play.main() == UNWRITTEN
     assert "No space left on device" in capsys.readouterr().err
-    assert screen.standing(replace(OPERATION, state=State.ROLLED_BACK, settling=True)) == (
-        "rolled back; locked until its lost writes settle"
-    )
 
 
 def test_a_host_that_was_at_work_when_it_was_decided_is_told_of_in_words() -> None:
@@ -162,10 +176,10 @@ def test_a_host_that_was_at_work_when_it_was_decided_is_told_of_in_words() -> No
         Step(HostName("node1"), attempts=(failed,)),
     ]
     words = ["changed, to be undone", "changed, undone", "not changed"]
-    assert [screen.outcome(decided, step).plain for step in steps] == words
-    assert [screen.told(decided, step) for step in steps] == words
+    assert [came_to(decided, step) for step in steps] == words
 
 
 def test_a_host_that_is_being_written_to_is_told_from_one_that_was_not() -> None:
     begun = Step(HostName("node1"), attempts=(attempt("a1"),))
-    assert [screen.outcome(OPERATION, step).plain for step in (begun, Step(HostName("node2")))] == ["…", "–"]
+    told = [host_cells(OPERATION, step)[2] for step in (begun, Step(HostName("node2")))]
+    assert told == ["changed by its write", "nothing sent yet"]

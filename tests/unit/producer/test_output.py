@@ -3,15 +3,29 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
 from lockstep.producer.cli import main, output, text
+from lockstep.producer.cli.commands.watch import operations_table
 from lockstep.producer.cli.output import moment, note, operation_document, unread_document
 from lockstep.producer.process import outlets
-from lockstep.worker.operation.model import Action, Decision, HostName, Millis, Outcome, State, Step, Undo
+from lockstep.worker.operation.model import (
+    Action,
+    Decision,
+    GroupId,
+    HostName,
+    Millis,
+    Outcome,
+    State,
+    Step,
+    Undo,
+)
 from lockstep.worker.operation.story import result_of
 from tests.unit.producer.samples import OPERATION
 
@@ -53,8 +67,34 @@ def test_colours_are_for_terminals_that_want_them(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv(variable, value)
     monkeypatch.setattr(sys, "stdout", Terminal())
-    assert (output.paint("committed, settling") != "committed, settling") is coloured
-    assert output.paint("committees") == "committees"
+    assert (output.paint("committed, settling", "green") != "committed, settling") is coloured
+    assert output.paint("committees", "") == "committees"
+
+
+NAMED_LIKE_STATES = replace(
+    OPERATION, group=GroupId("failure"), created_by="abandoned", state=State.ROLLING_BACK, settling=True
+)
+
+
+def printed() -> None:
+    output.answer_table(text.LIST_HEADER, [text.list_row(NAMED_LIKE_STATES, None)])
+
+
+def drawn() -> None:
+    console = Console(width=200, highlight=False, color_system="standard")
+    console.print(operations_table([NAMED_LIKE_STATES]))
+
+
+@pytest.mark.parametrize("shown", [printed, drawn])
+def test_a_state_has_its_colour_and_what_is_called_like_one_has_none(
+    monkeypatch: pytest.MonkeyPatch, shown: Callable[[], None]
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", out := Terminal())
+    shown()
+    coloured = re.findall(r"\x1b\[(3\d)m([^\x1b]*)", out.getvalue())
+    assert [(code, words.strip()) for code, words in coloured] == [("33", "rolling_back, settling")]
 
 
 def test_what_the_encoding_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
