@@ -1,19 +1,18 @@
-"""How a process hears of events, in threads and in asyncio."""
+"""How a thread hears of events; in asyncio it is one of its own."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from typing import Any
 
 import pytest
 import redis
 
 from lockstep.worker.operation.model import OperationId
-from lockstep.worker.record.events import AsyncEvents, Events, Subscription
+from lockstep.worker.record.events import Events, Subscription
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import Link
 from lockstep.worker.settings import load_settings
@@ -25,36 +24,15 @@ OPERATION = OperationId("told")
 CHANNEL = Keys(PREFIX).events(OPERATION)
 
 
-class AwaitedEvents:
-    """What is awaited in asyncio, to be called as its like for threads is."""
-
-    def __init__(self, link: Link) -> None:
-        self._runner, self._events = asyncio.Runner(), AsyncEvents(link.settings, CHANNEL)
-
-    def subscribe(self) -> None:
-        self._runner.run(self._events.subscribe())
-
-    def wait(self, timeout: float, gather: float) -> bool:
-        return self._runner.run(self._events.wait(timeout, gather))
-
-    def close(self) -> None:
-        self._runner.run(self._events.close())
-        self._runner.close()
-
-
-def hearing(of: str, link: Link) -> AbstractContextManager[Events | AwaitedEvents]:
-    return Events(link, OPERATION) if of == "threads" else closing(AwaitedEvents(link))
-
-
-def subscribed(events: Events | AwaitedEvents) -> bool:
+def subscribed(events: Events) -> bool:
     """Subscribe; on a busy machine the confirmation may come too late, and it only waits then."""
     events.subscribe()
-    return (events._events if isinstance(events, AwaitedEvents) else events)._subscribed
+    return events._subscribed
 
 
-@pytest.fixture(params=["threads", "asyncio"])
-def told(link: Link, request: pytest.FixtureRequest) -> Iterator[Events | AwaitedEvents]:
-    with hearing(request.param, link) as events:
+@pytest.fixture
+def told(link: Link) -> Iterator[Events]:
+    with Events(link, OPERATION) as events:
         eventually(lambda: subscribed(events), "Redis confirms it in time")
         yield events
 
@@ -64,7 +42,7 @@ def say(client: redis.Redis, what: str) -> None:
 
 
 def test_a_decisive_event_is_told_at_once_and_any_other_once_some_have_gathered(
-    told: Events | AwaitedEvents, client: redis.Redis
+    told: Events, client: redis.Redis
 ) -> None:
     say(client, "decided")
     assert told.wait(PATIENCE, gather=PATIENCE)
@@ -78,16 +56,14 @@ def test_a_decisive_event_is_told_at_once_and_any_other_once_some_have_gathered(
 A_WHILE = 0.1
 
 
-def waited(events: Events | AwaitedEvents, timeout: float, gather: float = 0.0) -> bool:
+def waited(events: Events, timeout: float, gather: float = 0.0) -> bool:
     """Whether a wait that hears of nothing decisive takes that while, and no more."""
     began = time.monotonic()
     assert not events.wait(timeout, gather)
     return A_WHILE <= time.monotonic() - began < PATIENCE
 
 
-def test_who_hears_of_nothing_waits_for_as_long_as_is_said(
-    told: Events | AwaitedEvents, client: redis.Redis
-) -> None:
+def test_who_hears_of_nothing_waits_for_as_long_as_is_said(told: Events, client: redis.Redis) -> None:
     assert waited(told, A_WHILE)
     say(client, "step")
     assert waited(told, PATIENCE + 1, gather=A_WHILE)
@@ -99,10 +75,9 @@ def test_who_hears_of_nothing_waits_for_as_long_as_is_said(
 
 
 def test_who_waits_asks_for_messages_only_while_time_is_left(
-    told: Events | AwaitedEvents, monkeypatch: pytest.MonkeyPatch
+    told: Events, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    heard: Any = getattr(told, "_events", told)
-    pubsub = heard._pubsub
+    pubsub: Any = told._pubsub
     asks: list[float] = []
     ask = pubsub.get_message
 
@@ -116,10 +91,9 @@ def test_who_waits_asks_for_messages_only_while_time_is_left(
     assert min(asks) > 0
 
 
-@pytest.mark.parametrize("of", ["threads", "asyncio"])
-def test_who_cannot_subscribe_waits_all_the_same(of: str) -> None:
+def test_who_cannot_subscribe_waits_all_the_same() -> None:
     away = load_settings(redis_url=f"redis://127.0.0.1:{refusing_port()}/0", key_prefix=PREFIX)
-    with closing(Link(away)) as link, hearing(of, link) as events:
+    with closing(Link(away)) as link, Events(link, OPERATION) as events:
         events.subscribe()
         assert waited(events, A_WHILE)
 
@@ -131,9 +105,7 @@ def test_a_subscription_to_nothing_is_waited_for_and_brings_nothing(link: Link) 
     assert time.monotonic() - began >= A_WHILE
 
 
-def test_what_was_said_before_one_subscribes_again_is_heard(
-    told: Events | AwaitedEvents, client: redis.Redis
-) -> None:
+def test_what_was_said_before_one_subscribes_again_is_heard(told: Events, client: redis.Redis) -> None:
     say(client, "decided")
     told.subscribe()
     assert told.wait(PATIENCE, gather=PATIENCE)

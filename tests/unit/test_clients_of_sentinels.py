@@ -6,18 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis.asyncio
 from redis.sentinel import SentinelConnectionPool
 
-from lockstep.worker.connection import (
-    RETRIES,
-    AsyncFoundPrimary,
-    AsyncFoundTlsPrimary,
-    async_client,
-    client,
-    impatient_client,
-    primary,
-)
+from lockstep.worker.connection import RETRIES, client, impatient_client, primary
 from lockstep.worker.connection.primary import MOST
 from lockstep.worker.settings import Settings
 
@@ -37,29 +28,21 @@ def asked(pool: Any) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("scheme", "kind", "kind_of_async"),
-    [
-        ("sentinel", primary.FoundPrimary, AsyncFoundPrimary),
-        ("sentinels", primary.FoundTlsPrimary, AsyncFoundTlsPrimary),
-    ],
+    ("scheme", "kind"), [("sentinel", primary.FoundPrimary), ("sentinels", primary.FoundTlsPrimary)]
 )
-def test_both_kinds_of_clients_ask_each_sentinel_once_for_the_primary(
-    scheme: str, kind: type, kind_of_async: type, tmp_path: Path
-) -> None:
-    given = settings(scheme, tmp_path)
-    for made, is_a in ((client(given), kind), (async_client(given), kind_of_async)):
-        pool: Any = made.connection_pool
-        assert (pool.service_name, pool.is_master, pool.connection_class) == ("main", True, is_a)
-        assert [(each["host"], each["port"]) for each in asked(pool)] == [("a", 5000), ("b", 26379)]
-        for each in asked(pool):
-            assert (each["username"], each["password"]) == ("watcher", "own")
-            assert (each["socket_timeout"], each["socket_connect_timeout"]) == (3.0, 2.0)
-            assert each["retry"].get_retries() == 0, "there are others"
-            assert each.get("ssl_check_hostname") is (True if scheme == "sentinels" else None)
-        to_primary = pool.connection_kwargs
-        assert (to_primary["username"], to_primary["password"]) == ("me", "canary")
-        assert (to_primary["db"], to_primary["decode_responses"]) == (2, True)
-        assert "host" not in to_primary, "it is where the Sentinels say"
+def test_a_client_asks_each_sentinel_once_for_the_primary(scheme: str, kind: type, tmp_path: Path) -> None:
+    pool: Any = client(settings(scheme, tmp_path)).connection_pool
+    assert (pool.service_name, pool.is_master, pool.connection_class) == ("main", True, kind)
+    assert [(each["host"], each["port"]) for each in asked(pool)] == [("a", 5000), ("b", 26379)]
+    for each in asked(pool):
+        assert (each["username"], each["password"]) == ("watcher", "own")
+        assert (each["socket_timeout"], each["socket_connect_timeout"]) == (3.0, 2.0)
+        assert each["retry"].get_retries() == 0, "there are others"
+        assert each.get("ssl_check_hostname") is (True if scheme == "sentinels" else None)
+    to_primary = pool.connection_kwargs
+    assert (to_primary["username"], to_primary["password"]) == ("me", "canary")
+    assert (to_primary["db"], to_primary["decode_responses"]) == (2, True)
+    assert "host" not in to_primary, "it is where the Sentinels say"
 
 
 def test_threads_share_so_many_connections_and_one_that_was_dropped_is_tried_again(tmp_path: Path) -> None:
@@ -76,4 +59,3 @@ def test_who_must_not_wait_gives_up_soon_and_tries_nothing_again(tmp_path: Path)
     assert pool.connection_kwargs["retry"].get_retries() == 0
     assert pool.connection_kwargs["socket_timeout"] == 1.0
     assert [each["socket_connect_timeout"] for each in asked(pool)] == [1.0, 1.0]
-    assert isinstance(async_client(settings("sentinel", tmp_path)), redis.asyncio.Redis)

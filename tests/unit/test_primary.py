@@ -15,7 +15,7 @@ from redis.retry import Retry
 
 from lockstep import ClusterClient
 from lockstep.producer.doctor import Level
-from lockstep.worker.connection import RETRIES, AsyncPrimary, AsyncTlsPrimary, client, primary
+from lockstep.worker.connection import RETRIES, client, primary
 from lockstep.worker.connection.primary import WrongServer, is_about_server, judge
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.record.causes import store_errors
@@ -243,7 +243,7 @@ def test_whoever_waits_for_an_answer_asks_a_silent_server_twice_in_all(server: S
 def test_no_connection_looks_up_what_version_redis_py_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is in a file, which takes longer to read than a connection to make."""
     monkeypatch.setattr("redis.utils.get_lib_version", lambda: pytest.fail("it is looked up"))
-    for kind in (primary.Primary, primary.TlsPrimary, AsyncPrimary, AsyncTlsPrimary):
+    for kind in (primary.Primary, primary.TlsPrimary):
         assert kind().driver_info is primary.DRIVER
     assert primary.DRIVER.lib_version == redis.__version__
 

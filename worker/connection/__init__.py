@@ -11,9 +11,6 @@ from math import inf
 from typing import Any
 
 import redis
-import redis.asyncio.connection as asynchronous
-import redis.asyncio.retry
-import redis.asyncio.sentinel
 from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.retry import Retry
 
@@ -22,7 +19,6 @@ from lockstep.worker.connection.primary import (
     FoundPrimary,
     FoundTlsPrimary,
     Primary,
-    PrimaryCheck,
     TlsPrimary,
     bounded,
 )
@@ -65,36 +61,30 @@ def client(settings: Settings, most: int = MOST, within: float = 0.0) -> redis.R
     It has `most` connections at the same time, and closes those that are idle. Of a connection a
     second timeout within `within` seconds is not followed by another try.
     """
-    options = {
+    address = settings.address
+    options: dict[str, Any] = {
+        "decode_responses": True,
         "retry": Retry(_Backoff(within), RETRIES),
         "retry_on_error": [redis.ConnectionError, redis.TimeoutError],
         "max_connections": most,
-    }
-    kinds = (Primary, TlsPrimary, FoundPrimary, FoundTlsPrimary)
-    made: redis.Redis = _client(redis, kinds, settings, Retry(NoBackoff(), 0), options)
-    bounded(made.connection_pool)
-    return made
-
-
-def _client(library: Any, kinds: tuple[type, ...], settings: Settings, once: Any, more: Any) -> Any:
-    """Return a client of redis-py's, for threads or for asyncio, on connections of one of these kinds."""
-    address = settings.address
-    options = {
-        "decode_responses": True,
         **socket_options(settings),
         **tls_options(settings),
         **_login(address.login),
         "db": address.database,
-        **more,
     }
     if address.master is None:
         ((host, port),) = address.hosts
-        pool = library.ConnectionPool(connection_class=kinds[address.tls], host=host, port=port, **options)
-        return library.Redis.from_pool(pool)
-    # Whichever Sentinel does not answer is not asked twice: there are others.
-    asking = {**sentinel_options(settings), "retry": once}
-    asked = library.Sentinel(address.hosts, sentinel_kwargs=asking)
-    return asked.master_for(address.master, connection_class=kinds[2 + address.tls], **options)
+        kind: type[redis.Connection] = TlsPrimary if address.tls else Primary
+        pool = redis.ConnectionPool(connection_class=kind, host=host, port=port, **options)
+        made = redis.Redis.from_pool(pool)
+    else:
+        # Whichever Sentinel does not answer is not asked twice: there are others.
+        asking = {**sentinel_options(settings), "retry": Retry(NoBackoff(), 0)}
+        asked: Any = redis.Sentinel(address.hosts, sentinel_kwargs=asking)  # type: ignore[no-untyped-call]
+        kind = FoundTlsPrimary if address.tls else FoundPrimary
+        made = asked.master_for(address.master, connection_class=kind, **options)
+    bounded(made.connection_pool)
+    return made
 
 
 def impatient(settings: Settings, seconds: float = GIVE_UP) -> Settings:
@@ -117,48 +107,6 @@ def clock_ahead(asked: redis.Redis) -> int | None:
     seconds, micros = asked.time()
     took = time.monotonic() - begun
     return None if took > SLOW else round((wall + took / 2 - seconds - micros / 1e6) * 1000)
-
-
-class _InAsyncio(PrimaryCheck):
-    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        try:
-            response = await super().read_response(*args, **kwargs)
-            self._hear(response)
-        except redis.RedisError as error:
-            told = self._read_as(error)
-            if told is None:
-                raise
-            await self.disconnect(nowait=True)
-            raise told from None
-        return response
-
-
-class AsyncPrimary(_InAsyncio, asynchronous.Connection):
-    """`Primary` for asyncio."""
-
-
-class AsyncTlsPrimary(_InAsyncio, asynchronous.SSLConnection):
-    """`TlsPrimary` for asyncio."""
-
-
-class AsyncFoundPrimary(
-    redis.asyncio.sentinel.SentinelManagedConnection, _InAsyncio, asynchronous.Connection
-):
-    """`FoundPrimary` for asyncio."""
-
-
-class AsyncFoundTlsPrimary(
-    redis.asyncio.sentinel.SentinelManagedSSLConnection, _InAsyncio, asynchronous.SSLConnection
-):
-    """`FoundTlsPrimary` for asyncio."""
-
-
-def async_client(settings: Settings) -> redis.asyncio.Redis:
-    """Return the same for asyncio, without retries; bound to the event loop that first uses it."""
-    once = redis.asyncio.retry.Retry(NoBackoff(), 0)
-    kinds = (AsyncPrimary, AsyncTlsPrimary, AsyncFoundPrimary, AsyncFoundTlsPrimary)
-    made: redis.asyncio.Redis = _client(redis.asyncio, kinds, settings, once, {"retry": once})
-    return made
 
 
 def socket_options(settings: Settings) -> dict[str, Any]:

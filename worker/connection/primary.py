@@ -78,8 +78,8 @@ def is_about_server(error: BaseException) -> bool:
     return isinstance(error, redis.ResponseError) and bool(_IN_SCRIPTS.search(str(error)))
 
 
-class PrimaryCheck(Mixed):
-    """What connections for threads and for asyncio have in common."""
+class _Replies(Mixed):
+    """Hears what the server says of itself."""
 
     _since = 0.0
     _asked = 0.0
@@ -102,7 +102,20 @@ class PrimaryCheck(Mixed):
         connection.password = connection.password and password_now(connection.password)
         connection.next_health_check = self._since + connection.health_check_interval
         self._greeted = self._subscribed = False
-        return super().on_connect_check_health(check_health)  # in asyncio it is awaited
+        return super().on_connect_check_health(check_health)
+
+    def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Read an answer; raise WrongServer, and disconnect, if it says that this is the wrong server."""
+        try:
+            response = super().read_response(*args, **kwargs)
+            self._hear(response)
+        except redis.RedisError as error:
+            told = self._read_as(error)
+            if told is None:
+                raise
+            self.disconnect()
+            raise told from None
+        return response
 
     def _hear(self, response: object) -> None:
         """Judge the first answer, and every later one to HELLO."""
@@ -128,24 +141,7 @@ class PrimaryCheck(Mixed):
         return WrongServer(f"Redis at {self._host_error()} cannot be used: {why}")
 
 
-class _Replies(PrimaryCheck):
-    """Hears what the server says of itself."""
-
-    def read_response(self, *args: Any, **kwargs: Any) -> Any:
-        """Read an answer; raise WrongServer, and disconnect, if it says that this is the wrong server."""
-        try:
-            response = super().read_response(*args, **kwargs)
-            self._hear(response)
-        except redis.RedisError as error:
-            told = self._read_as(error)
-            if told is None:
-                raise
-            self.disconnect()
-            raise told from None
-        return response
-
-
-class _RoleCheck(PrimaryCheck):
+class _RoleCheck(_Replies):
     """Asks an open connection's server, when it is taken from its pool, whether it is still the primary."""
 
     def connect(self) -> None:
@@ -173,11 +169,11 @@ class _RoleCheck(PrimaryCheck):
         return True
 
 
-class Primary(_RoleCheck, _Replies, plain.Connection):
+class Primary(_RoleCheck, plain.Connection):
     """A connection to a server that is named."""
 
 
-class TlsPrimary(_RoleCheck, _Replies, plain.SSLConnection):
+class TlsPrimary(_RoleCheck, plain.SSLConnection):
     """The same with TLS."""
 
 

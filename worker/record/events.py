@@ -7,20 +7,19 @@ import json
 import threading
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from functools import partial
 from typing import Literal, NamedTuple, cast
 
 from redis.client import PubSub
 
-from lockstep.worker.connection import GIVE_UP, async_client, impatient
+from lockstep.worker.connection import GIVE_UP
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId, Status, Step
 from lockstep.worker.process.forks import leave_to_parent
 from lockstep.worker.record.causes import NO_REDIS
 from lockstep.worker.record.damage import unknown
 from lockstep.worker.record.link import Link
-from lockstep.worker.settings import Settings
 
 COALESCE = 0.05
 """Seconds for which events are gathered into one reading: a thousand hosts are not a thousand readings."""
@@ -190,23 +189,23 @@ async def follow_async(
     each: bool = True,
     hosts: Hosts = "never",
 ) -> AsyncGenerator[Snapshot]:
-    """Do as `follow` does without ever blocking the event loop; readings run in a thread."""
-    ends = time.monotonic() + timeout
-    events = AsyncEvents(link.settings, link.keys.events(operation))
-    decisive = False
+    """Do as `follow` does, which goes on in a thread of its own, without ever blocking the event loop."""
+    ends, found = time.monotonic() + timeout, follow(link, operation, timeout, each, hosts)
+    thread = ThreadPoolExecutor(1, thread_name_prefix="lockstep-reader")
     try:
         while True:
-            await events.subscribe()
-            within = max(GIVE_UP, ends - time.monotonic())
-            reading = partial(look, link, operation, _wanted(hosts, decisive))
-            found = await link.off_loop(reading, within) or Snapshot()
-            yield found
-            left = ends - time.monotonic()
-            if left <= 0:
+            reading = asyncio.get_running_loop().run_in_executor(thread, next, found, None)
+            try:
+                seen = await asyncio.wait_for(reading, max(GIVE_UP, ends - time.monotonic()))
+            except TimeoutError:  # a frozen Redis: the thread hears of that later
+                yield Snapshot()
                 return
-            decisive = await events.wait(min(LOOK_AGAIN, left), _gathering(found.operation, each))
+            if seen is None:
+                return
+            yield seen
     finally:
-        await events.close()
+        thread.submit(found.close)
+        thread.shutdown(wait=False)
 
 
 def look(link: Link, operation: OperationId, with_steps: bool) -> Snapshot:
@@ -229,49 +228,3 @@ def _wanted(hosts: Hosts, decisive: bool) -> bool:
 def _gathering(found: Status | None, each: bool) -> float:
     """Return for how long events are gathered: until they tell what who follows waits for."""
     return COALESCE if each or found is None or found.decision is not None else LOOK_AGAIN
-
-
-class AsyncEvents:
-    """What `Events` is, for asyncio. Bound to the event loop that first uses it."""
-
-    def __init__(self, settings: Settings, channel: str) -> None:
-        self._client = async_client(impatient(settings))
-        self._pubsub = self._client.pubsub()
-        self._channel = channel
-        self._subscribed = False
-
-    async def subscribe(self) -> None:
-        """Make sure, where Redis allows it, that no event from now on is missed."""
-        if self._subscribed and not getattr(self._pubsub.connection, "outdated", False):
-            return
-        await self._drop()
-        with suppress(*NO_REDIS):  # told by the reading that follows
-            await self._pubsub.subscribe(self._channel)
-            self._subscribed = await self._pubsub.get_message(timeout=CONFIRM) is not None
-        if not self._subscribed:
-            await self._drop()
-
-    async def wait(self, timeout: float, gather: float) -> bool:  # noqa: ASYNC109 - as above
-        ends = time.monotonic() + timeout
-        while (left := ends - time.monotonic()) > 0:
-            if not self._subscribed:
-                await asyncio.sleep(left)
-                break
-            try:
-                message = await self._pubsub.get_message(ignore_subscribe_messages=True, timeout=left)
-            except NO_REDIS:
-                await self._drop()
-                continue
-            if message is not None:
-                if is_decisive(message["data"]):
-                    return True
-                ends = min(ends, time.monotonic() + gather)
-        return False
-
-    async def close(self) -> None:
-        await self._drop()
-        await self._client.aclose()
-
-    async def _drop(self) -> None:
-        self._subscribed = False
-        await self._pubsub.aclose()  # type: ignore[no-untyped-call]

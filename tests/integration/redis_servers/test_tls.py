@@ -18,7 +18,6 @@ from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.discovery import StackError
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.ports import LOOPBACK, free_port
-from lockstep.worker.connection import async_client
 from lockstep.worker.operation.model import State
 from tests.integration.redis_servers.certificates import Authority
 from tests.integration.redis_servers.servers import TlsServer
@@ -81,11 +80,9 @@ def test_an_operation_is_created_followed_and_ended(secured: Secured) -> None:
 
 
 def test_asyncio_is_let_in_too(secured: Secured) -> None:
-    async def ping() -> bool:
-        async with async_client(secured.bench.settings) as client:
-            return bool(await client.ping())
-
-    assert asyncio.run(ping())
+    with ClusterClient(secured.bench.settings) as cluster:
+        operation = cluster.create_group("team-asyncio")
+        assert asyncio.run(operation.wait_async(PATIENCE)).committed
 
 
 def test_flower_reads_the_queues(secured: Secured) -> None:
