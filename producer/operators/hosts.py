@@ -103,9 +103,8 @@ def reached(host: Host, settings: Settings) -> HostApi:
     """Return a host as commands ask it: over requests, and with the token that it has just then."""
     from lockstep.producer.looks import exchange  # what speaks HTTP is slow to import
     from lockstep.worker.hosts.client import HostClient
-    from lockstep.worker.hosts.wrappers import with_token
 
-    return with_token(HostClient(host, settings, exchange), host.credentials)
+    return HostClient(host, settings, exchange)
 
 
 def _asked(

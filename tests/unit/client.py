@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from lockstep.worker.hosts import curl
-from lockstep.worker.hosts.client import Carry, HostClient, SystemClock, never
+from lockstep.worker.hosts.client import Carry, HostClient, SystemClock
 from lockstep.worker.operation.content import WriteAnswer
 from lockstep.worker.operation.host import Clock, Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
@@ -23,7 +23,7 @@ def client(
     url: str = URL,
     *,
     clock: Clock | None = None,
-    stopping: Callable[[], bool] = never,
+    stopping: Callable[[], bool] = lambda: False,
     token_file: str | None = None,
     **settings: Any,
 ) -> HostClient:

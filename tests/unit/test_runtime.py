@@ -16,8 +16,10 @@ from unittest.mock import Mock
 import pytest
 from celery import signals
 
-from lockstep.worker.hosts.wrappers import BreakerHost, TokenHost
-from lockstep.worker.operation.answer import HostApi
+from lockstep.worker.hosts import curl
+from lockstep.worker.hosts.client import Call
+from lockstep.worker.hosts.wrappers import BreakerHost
+from lockstep.worker.operation.answer import HostApi, LookVerdict, Reply
 from lockstep.worker.operation.content import Effect, WriteAnswer
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
 from lockstep.worker.operation.transitions import Order
@@ -59,12 +61,24 @@ def test_every_host_of_a_process_shares_one_breaker() -> None:
     assert first.breaker is second.breaker
 
 
-def test_a_token_is_looked_after_whoever_calls(tmp_path: Path) -> None:
-    inventory = tmp_path / "hosts.yaml"
-    inventory.write_text("hosts: [{name: node1, url: 'http://node1', token_file: /t}]")
-    context = build_runtime(Settings(inventory=str(inventory))).context
-    assert chain(context.host(NODE1)) == [TokenHost, WatchedHost]
-    assert chain(context.host_to_apply(NODE1)) == [BreakerHost, TokenHost, WatchedHost]
+@pytest.mark.parametrize("asked", ["host", "host_to_apply"])
+def test_a_token_is_looked_after_whoever_calls(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    inventory, token = tmp_path / "hosts.yaml", tmp_path / "token"
+    inventory.write_text(f"hosts: [{{name: node1, url: 'http://node1', token_file: {token}}}]")
+    token.write_text("old")
+
+    def exchange(call: Call) -> Reply:
+        if call.headers["Authorization"] == "Bearer new":
+            return Reply(404)
+        token.with_suffix(".new").write_text("new")
+        token.with_suffix(".new").replace(token)
+        return Reply(401)
+
+    monkeypatch.setattr(curl, "exchange", exchange)
+    host = getattr(build_runtime(Settings(inventory=str(inventory))).context, asked)(NODE1)
+    assert host.look_at_group(GroupId("team-a")).verdict is LookVerdict.SEEN
 
 
 def test_a_host_that_nobody_knows_is_none() -> None:

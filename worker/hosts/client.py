@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from lockstep.worker.operation.answer import (
     METHODS,
@@ -31,6 +31,7 @@ from lockstep.worker.operation.host import Clock, Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId
 from lockstep.worker.process.secrets import know
 from lockstep.worker.settings import Settings
+from lockstep.worker.settings.environment import version_of
 
 if TYPE_CHECKING:
     from lockstep.worker.kinds.kind import Kind, Verb
@@ -148,12 +149,6 @@ class SystemClock:
 _WITH_CONTENT = ("POST", "PUT", "PATCH")
 """Servers expect these to say how long their content is, even if there is none: some answer 411."""
 _TOKEN = re.compile(r"[\x21-\x7e]+")
-A = TypeVar("A", LookAnswer, WriteAnswer, Shown)
-
-
-def never() -> bool:
-    """The `stopping` of a process that is not a worker."""
-    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +157,14 @@ class HostClient:
     settings: Settings
     carry: Carry
     clock: Clock = field(default_factory=SystemClock)
-    stopping: Callable[[], bool] = never
+    stopping: Callable[[], bool] = lambda: False
 
     @property
     def fingerprint(self) -> str:
         return self.host.fingerprint
 
     def look_at_group(self, group: GroupId) -> LookAnswer:
-        said = self.ask(HttpRequest("GET", f"/v1/group/{group}/"))
-        return _marked(classify_look(group, said), said)
+        return classify_look(group, self.ask(HttpRequest("GET", f"/v1/group/{group}/")))
 
     def write(
         self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
@@ -179,12 +173,12 @@ class HostClient:
         headers = {"Content-Type": "application/json"}
         request = HttpRequest(METHODS[action], "/v1/group/", headers, payload.encode())
         said = self._send(request, attempt, send_before)
-        return _marked(replace(classify_write(action, group, said), shows_after=self.host.shows_after), said)
+        return replace(classify_write(action, group, said), shows_after=self.host.shows_after)
 
     def look_at_thing(self, kind: Kind, thing: Id) -> Shown:
         """Look at a thing, and at the witness of its absence. Raises StopOrdered as `look_at_group` does."""
         said = self.ask(kind.request("look", thing))
-        shown = _marked(kind.shown(thing, said), said)
+        shown = kind.shown(thing, said)
         if shown.needs_witness and (witness := kind.look.witness(thing)) is not None:
             return kind.shown(thing, said, self.ask(witness))
         return shown
@@ -200,8 +194,7 @@ class HostClient:
         hidden: Iterable[str] = (),
     ) -> WriteAnswer:
         """Send a write, unless `send_before` has passed when bytes would leave; `hidden`: see `Kind.said`."""
-        said = self._send(request, attempt, send_before)
-        return _marked(kind.said(verb, thing, said, hidden), said)
+        return kind.said(verb, thing, self._send(request, attempt, send_before), hidden)
 
     def unwell(self, path: str) -> str | None:
         said = self.ask(HttpRequest("GET", path))
@@ -210,7 +203,11 @@ class HostClient:
         return None if 200 <= said.status < 300 else str(said.status)
 
     def ask(self, request: HttpRequest) -> Reply | NoReply:
-        """Send a request that changes nothing. Raises StopOrdered as `look_at_group` does."""
+        """Ask what changes nothing, twice if the token is replaced meanwhile. Raises StopOrdered."""
+        said, replaced = self._with_token(lambda: self._ask(request))
+        return self._ask(request) if replaced else said
+
+    def _ask(self, request: HttpRequest) -> Reply | NoReply:
         if not self.stopping():
             said = self._call(request, {}, lambda: True)
             if not (isinstance(said, NoReply) and self.stopping()):
@@ -218,10 +215,21 @@ class HostClient:
         raise StopOrdered
 
     def _send(self, request: HttpRequest, attempt: AttemptId, send_before: float) -> Reply | NoReply:
+        """Send a write, once: with a token that is replaced meanwhile the step sends another."""
+
         def in_time() -> bool:
             return self.clock.elapsed() < send_before and not self.stopping()
 
-        return self._call(request, {"X-Lockstep-Attempt": attempt}, in_time)
+        more: dict[str, str] = {"X-Lockstep-Attempt": attempt}
+        said, replaced = self._with_token(lambda: self._call(request, more, in_time))
+        return NoReply(Trouble.REPLACED) if replaced else said
+
+    def _with_token(self, call: Callable[[], Reply | NoReply]) -> tuple[Reply | NoReply, bool]:
+        """Call a host; tell whether it said 401 to a token that was replaced meanwhile."""
+        file = self.host.credentials
+        before, said = file and version_of(file), call()
+        refused = isinstance(said, Reply) and said.status == 401
+        return said, refused and before != (file and version_of(file))
 
     def _call(
         self, request: HttpRequest, more: dict[str, str], may_send: Callable[[], bool]
@@ -251,11 +259,6 @@ class HostClient:
         if isinstance(said, NoReply) and isinstance(said.detail, NoTLS) and _is_locked(self.host):
             return NoReply(said.trouble, LOCKED_KEY)
         return said
-
-
-def _marked(found: A, said: Reply | NoReply) -> A:
-    """Return what was made of an answer, and mark what was made of a 401."""
-    return replace(found, unauthorized=True) if isinstance(said, Reply) and said.status == 401 else found
 
 
 def _is_locked(host: Host) -> bool:

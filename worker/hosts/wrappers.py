@@ -1,4 +1,4 @@
-"""What stands between a step and a host: a token that is renewed, and a breaker that spares a silent host."""
+"""What stands between a step and a host: a breaker that spares a silent one."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from lockstep.worker.operation.answer import HostApi, LookAnswer, LookVerdict
-from lockstep.worker.operation.content import Effect, Flaw, Shown, Sight, WriteAnswer
+from lockstep.worker.operation.content import Flaw, Shown, Sight, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Silence, spared_text
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.process.forks import renew_in_children
-from lockstep.worker.settings.environment import version_of
 
 A = TypeVar("A", LookAnswer, Shown)
 T = TypeVar("T")
@@ -41,7 +40,7 @@ class WrappedHost:
 
     def write(self, action: Action, group: GroupId, attempt: AttemptId, *asked: Any) -> WriteAnswer:
         ask = partial(self.host.write, action, group, attempt, *asked)
-        return self._write(action, attempt, ask, Effect.NOT_APPLIED)
+        return self._write(action, attempt, ask)
 
     def look_at_thing(self, *asked: Any) -> Shown:
         return self._look(
@@ -53,7 +52,7 @@ class WrappedHost:
         self, kind: Any, verb: str, thing: Any, request: Any, attempt: AttemptId, *asked: Any
     ) -> WriteAnswer:
         ask = partial(self.host.send, kind, verb, thing, request, attempt, *asked)
-        return self._write(verb, attempt, ask, Effect.NOT_SENT)
+        return self._write(verb, attempt, ask)
 
     def unwell(self, path: str) -> str | None:
         return self.host.unwell(path)
@@ -61,41 +60,8 @@ class WrappedHost:
     def _look(self, ask: Callable[[], A], miss: Callable[[str], A]) -> A:
         return ask()
 
-    def _write(
-        self, call: str, attempt: AttemptId, ask: Callable[[], WriteAnswer], nothing: Effect
-    ) -> WriteAnswer:
+    def _write(self, call: str, attempt: AttemptId, ask: Callable[[], WriteAnswer]) -> WriteAnswer:
         return ask()
-
-
-@dataclass(frozen=True, slots=True)
-class TokenHost(WrappedHost):
-    """The same host, whose token is read for every call; one that was replaced meanwhile is tried again.
-
-    A GET is sent once more. A write is not: it counts as not applied, so that the step sends it again as
-    an attempt of its own. With an unchanged token, 401 is what it always is, and so it is for its health:
-    that fails one look of three.
-    """
-
-    token_file: str
-
-    def _look(self, ask: Callable[[], A], miss: Callable[[str], A]) -> A:
-        before = version_of(self.token_file)
-        said = ask()
-        return ask() if said.unauthorized and version_of(self.token_file) != before else said
-
-    def _write(
-        self, call: str, attempt: AttemptId, ask: Callable[[], WriteAnswer], nothing: Effect
-    ) -> WriteAnswer:
-        before = version_of(self.token_file)
-        said = ask()
-        if not said.unauthorized or version_of(self.token_file) == before:
-            return said
-        return WriteAnswer(nothing, f"{said.text} to a token that was replaced meanwhile")
-
-
-def with_token(host: HostApi, token_file: str | None) -> HostApi:
-    """Return a host that is asked with a token, or, without a file of one, as it is."""
-    return TokenHost(host, token_file) if token_file else host
 
 
 log = logging.getLogger(__name__)

@@ -23,6 +23,8 @@ class Trouble(StrEnum):
     """Write or read timeout, reset, EOF: the request may have arrived."""
     UNREADABLE = "unreadable"
     """An answer came, and cannot be read: no HTTP, too many headers, a body not as long as it says."""
+    REPLACED = "401 to a token that was replaced meanwhile"
+    """The host did nothing, and may do it for the new one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +56,11 @@ class Reply:
 @dataclass(frozen=True, slots=True)
 class NoReply:
     trouble: Trouble
-    detail: str
+    detail: str = ""
 
     @property
     def text(self) -> str:
-        return f"{self.trouble}: {self.detail}"
+        return f"{self.trouble}: {self.detail}" if self.detail else self.trouble.value
 
     @property
     def flaw(self) -> Flaw:
@@ -110,7 +112,6 @@ class LookAnswer:
     retry_after: float | None = None
     flaw: Flaw | None = None
     """SILENT if no answer came, UNREADABLE if none that can be read; an error can be."""
-    unauthorized: bool = False
 
     @property
     def presence(self) -> Presence | None:

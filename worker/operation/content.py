@@ -203,7 +203,6 @@ class Shown:
     """Seconds."""
     needs_witness: bool = False
     """NOTHING: it looks absent, and counts as that once the witness has answered."""
-    unauthorized: bool = False
 
     @property
     def tells(self) -> bool:
@@ -250,4 +249,3 @@ class WriteAnswer:
     """UNKNOWN: the host answered, but not so that it can be read."""
     shows_after: float = 0.0
     """APPLIED, of a group: seconds for which a GET may not show it."""
-    unauthorized: bool = False

@@ -20,7 +20,7 @@ from lockstep.worker.celery import Lockstep
 from lockstep.worker.connection import impatient_client
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock
-from lockstep.worker.hosts.wrappers import Breaker, BreakerHost, WrappedHost, with_token
+from lockstep.worker.hosts.wrappers import Breaker, BreakerHost, WrappedHost
 from lockstep.worker.inventory import LiveInventory
 from lockstep.worker.kinds import kinds_of
 from lockstep.worker.kinds.seal import SealKeys
@@ -157,9 +157,7 @@ class WatchedHost(WrappedHost):
         log.debug("look: %s", said.text)
         return said
 
-    def _write(
-        self, call: str, attempt: AttemptId, ask: Callable[[], WriteAnswer], nothing: Effect
-    ) -> WriteAnswer:
+    def _write(self, call: str, attempt: AttemptId, ask: Callable[[], WriteAnswer]) -> WriteAnswer:
         with log_ids(attempt=attempt):
             said = _timed(call, ask, lambda said: said.effect)
             as_asked = said.effect is Effect.APPLIED
@@ -206,8 +204,7 @@ def wrapped_host(settings: Settings, host: Host | None, breaker: Breaker | None)
     if host is None:
         return None
     watched = WatchedHost(HostClient(host, settings, curl.exchange, SystemClock(), stopping))
-    api = with_token(watched, host.credentials)
-    return BreakerHost(api, host.name, breaker) if breaker else api
+    return BreakerHost(watched, host.name, breaker) if breaker else watched
 
 
 def assemble(

@@ -12,13 +12,13 @@ import pytest
 from lockstep.producer.operators import drift
 from lockstep.producer.operators.drift import Comparison
 from lockstep.producer.operators.hosts import AT_ONCE, as_they_come, ask, together
-from lockstep.worker.hosts.client import HostClient
+from lockstep.worker.hosts.client import Call
 from lockstep.worker.inventory import Inventory
-from lockstep.worker.operation.answer import LookAnswer, LookVerdict
+from lockstep.worker.operation.answer import Reply
 from lockstep.worker.operation.content import Shown, Sight
 from lockstep.worker.operation.errors import HostUnavailable
 from lockstep.worker.operation.host import Host
-from lockstep.worker.operation.model import GroupId, HostName, Millis, OperationId, Presence, Seen
+from lockstep.worker.operation.model import GroupId, HostName, Millis, OperationId
 from lockstep.worker.operation.thing import ABSENT, ThingEnd
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings
@@ -33,18 +33,18 @@ def test_a_producer_asks_once_more_with_the_token_that_came_meanwhile(
     token.write_text("old")
     asked: list[str] = []
 
-    def look_at_group(client: HostClient, group: GroupId) -> LookAnswer:
-        asked.append(token.read_text())
-        if asked == ["old"]:
+    def exchange(call: Call) -> Reply:
+        asked.append(call.headers["Authorization"])
+        if asked == ["Bearer old"]:
             token.with_suffix(".new").write_text("new")
             token.with_suffix(".new").replace(token)
-            return LookAnswer(LookVerdict.MISCONFIGURED, "401", unauthorized=True)
-        return LookAnswer(LookVerdict.SEEN, "200", Seen(Presence.PRESENT))
+            return Reply(401)
+        return Reply(200, b'{"groupId": "g"}')
 
-    monkeypatch.setattr(HostClient, "look_at_group", look_at_group)
+    monkeypatch.setattr("lockstep.producer.looks.exchange", exchange)
     host = Host(HostName("node1"), "http://node1:1", token_file=str(token))
     assert ask(host, GroupId("g"), Settings())
-    assert asked == ["old", "new"]
+    assert asked == ["Bearer old", "Bearer new"]
 
 
 class Changing:

@@ -9,8 +9,9 @@ from typing import Any, cast
 
 import pytest
 
-from lockstep.worker.hosts import wrappers
+from lockstep.worker.hosts import client, wrappers
 from lockstep.worker.inventory import Inventory, live
+from lockstep.worker.operation.answer import LookVerdict, Reply
 from lockstep.worker.operation.content import Flaw
 from lockstep.worker.operation.host import Host, Silence
 from lockstep.worker.operation.model import HostName
@@ -114,13 +115,9 @@ def test_a_call_whose_token_is_replaced_meanwhile_is_not_refused(tmp_path: Path)
         file.write_text("old")
         wanted = ["old"]
 
-        class Host:
-            fingerprint = ""
-
-            def look_at_group(self, group: object) -> Any:
-                token = file.read_text()
-                schedule.point()
-                return SimpleNamespace(unauthorized=token != wanted[0])
+        def carry(call: client.Call) -> Reply:
+            schedule.point()
+            return Reply(404 if call.headers["Authorization"] == f"Bearer {wanted[0]}" else 401)
 
         def replace() -> None:
             (tmp_path / "fresh").write_text("new")
@@ -129,13 +126,13 @@ def test_a_call_whose_token_is_replaced_meanwhile_is_not_refused(tmp_path: Path)
             wanted[0] = "new"
 
         def ask() -> None:
-            host = wrappers.TokenHost(cast(Any, Host()), str(file))
-            assert not host.look_at_group(cast(Any, "team-a")).unauthorized
+            host = client.HostClient(Host(NODE1, "http://node1", token_file=str(file)), Settings(), carry)
+            assert host.look_at_group(cast(Any, "team-a")).verdict is LookVerdict.SEEN
 
         schedule.thread(ask)
         schedule.thread(replace)
 
-    explore(scenario, [wrappers])
+    explore(scenario, [client])
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pycurl
 import pytest
 
 from lockstep.worker.hosts import curl, transfer
-from lockstep.worker.hosts.client import Call, Detail, never
+from lockstep.worker.hosts.client import Call, Detail
 from lockstep.worker.operation.answer import CallFigures, NoReply, Reply, Trouble
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
@@ -158,7 +158,15 @@ def test_who_asks_hears_what_came_of_his_call_and_what_it_took(
 def call(path: str) -> Call:
     host = Host(HostName("node1"), "http://node1")
     ends = time.monotonic() + 3600
-    return Call("GET", path, host=host, settings=SETTINGS, ends=ends, may_send=lambda: True, stopping=never)
+    return Call(
+        "GET",
+        path,
+        host=host,
+        settings=SETTINGS,
+        ends=ends,
+        may_send=lambda: True,
+        stopping=lambda: False,
+    )
 
 
 def watch(
