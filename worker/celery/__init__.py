@@ -157,9 +157,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "redis_backend_use_ssl": tls_options(settings) or None,
         # JSON only: a pickle message could run code.
         "accept_content": ["json"],
-        "result_accept_content": ["json"],
-        "task_serializer": "json",
-        "result_serializer": "json",
         # A message leaves the queue when its step is done, not when it starts; a killed child's goes back.
         "task_acks_late": True,
         "task_reject_on_worker_lost": True,
@@ -180,7 +177,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
         "task_send_sent_event": True,  # Flower shows what waits in the queue
         "task_track_started": False,  # a write per task that nothing reads
         # Workers wait for Redis for ever, at start and in operation.
-        "broker_connection_retry": True,
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
         "broker_channel_error_retry": True,
@@ -237,7 +233,6 @@ def configuration(settings: Settings) -> dict[str, Any]:
         },
         "beat_scheduler": "lockstep.worker.celery.broker.pools:Scheduler",
         "beat_max_loop_interval": settings.sweep_every,
-        "timezone": "UTC",
     }
 
 
