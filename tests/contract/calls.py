@@ -176,7 +176,7 @@ def _of_presence(
         (BEGINS.get(_of_five(group), 12), "begin", (operation, host, url, seen, mine, action, group)),
         (12, "finish", (operation, host, mine, verdict, "said")),
         (6, "begin_undo", (operation, host, url, undo, Millis(0))),
-        (6, "finish_undo", (operation, host, undo, back, "said")),
+        (6, "finish", (operation, host, undo, back, "said")),
         (8, "settle", (operation, host, sent, dice.choice((0, 1)), seen.presence)),
     ]
 

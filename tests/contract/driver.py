@@ -102,7 +102,8 @@ class Driver:
         return self.store.begin_undo(self.id, host, f"url-of-{host}", AttemptId(attempt), Millis(0)).next
 
     def finish_undo(self, host: HostName, attempt: str, verdict: Effect, lost: tuple[str, ...] = ()) -> bool:
-        return self.store.finish_undo(self.id, host, AttemptId(attempt), verdict, "said", lost)
+        said = self.store.finish(self.id, host, AttemptId(attempt), verdict, "said", lost_fields=lost)
+        return said.next is Forward.RESTORED
 
     def undo(self, *hosts: HostName) -> Driver:
         """Restore hosts, each by one clean write."""

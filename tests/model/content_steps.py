@@ -146,7 +146,7 @@ def send(spot: Spot, worker: Write, room: Room) -> Iterator[Local]:
 
 
 def finish(spot: Spot, worker: Write) -> Iterator[Local]:
-    """`finish` and `finish_undo`: closes the attempt; the outcome is for a look to tell."""
+    """`finish`: closes the attempt; the outcome is for a look to tell."""
     gone, rules = spot.without(worker), spot.rules
     others = spot.step.with_attempt(worker.attempt, Attempt.CLOSED).landed
     step = spot.step.with_attempt(worker.attempt, Attempt.CLOSED)

@@ -83,7 +83,7 @@ def ask_what_400_meant(here: Here, worker: Worker) -> Iterator[Local]:
 
 
 def finish_undo(here: Here, worker: Worker) -> Iterator[Local]:
-    """`finish_undo`: closes the attempt; restored only if it was clean and no other attempt is open now."""
+    """`finish` of an inverse write: restored only if the attempt was clean and no other one is open now."""
     step, gone = here.step.with_attempt(worker.attempt, Attempt.CLOSED), here.without_worker(worker)
     if worker.at is At.FINISH_APPLIED:
         step = step._replace(undo_may_have_landed=True)

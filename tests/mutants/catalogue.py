@@ -67,7 +67,7 @@ MUTANTS = (
     ),
     mutant(
         "a 404 to an undo is trusted while another attempt is open",
-        ("finish_undo.lua", " and attempt.clean and count(step, is_open) == 0 then", " then"),
+        ("finish.lua", " and attempt.clean and count(step, is_open) == 0 then", " then"),
         ("after.py", " and kept.clean and not step.open_attempts():", ":"),
     ),
     mutant(

@@ -94,16 +94,18 @@ class AbandonsWhatItCommitted(WatchedStore):
 class UndoProvesItselfBesideOthers(WatchedStore):
     """An undo counts as proof although another attempt is open."""
 
-    def finish_undo(
+    def finish(
         self, operation: OperationId, host: HostName, attempt: AttemptId, *rest: Any, **named: Any
-    ) -> bool:
+    ) -> Progress:
         record = self.records[operation]
+        kept = record.steps[host].attempts.get(attempt)
+        if kept is None or not kept.undo:
+            return super().finish(operation, host, attempt, *rest, **named)
         others = {each.id: each for each in record.steps[host].open_attempts() if each.id != attempt}
         for each in others.values():
             each.state = AttemptState.SETTLED
-        if attempt in record.steps[host].attempts:
-            record.steps[host].attempts[attempt].clean = True
-        return super().finish_undo(operation, host, attempt, *rest, **named)
+        kept.clean = True
+        return super().finish(operation, host, attempt, *rest, **named)
 
 
 class LooksProveTooMuch(WatchedStore):

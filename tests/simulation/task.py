@@ -229,7 +229,7 @@ def _switch_point(name: str) -> Callable[..., Any]:
 
 for _name in (
     *("accept", "begin", "missed", "finish", "cancel", "view", "settle", "begin_undo"),
-    *("finish_undo", "postpone", "abandon", "claim", "due", "lease", "operation", "steps"),
+    *("postpone", "abandon", "claim", "due", "lease", "operation", "steps"),
     *("shown", "restore", "text"),
     *("now", "ends", "suspicions", "patrol_again", "lock_owner", "keep_drift", "gate_seen", "drifts"),
 ):

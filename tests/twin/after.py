@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import ReasonKind
 from lockstep.worker.operation.model import (
@@ -46,23 +44,11 @@ class AfterDecision(MemoryQueries):
         busy = self._open_attempt(record, host, step, attempt, undo=True, age=age)
         return SEND if busy is None else busy
 
-    def finish_undo(
-        self,
-        operation: OperationId,
-        host: HostName,
-        attempt: AttemptId,
-        effect: Effect,
-        answer: str,
-        lost_fields: Sequence[str] = (),
-    ) -> bool:
-        """Record what came of an inverse write; return True if the host is known to be restored."""
-        record = self._load(operation)
-        step = record.steps.get(host) if record is not None else None
-        if record is None or step is None or attempt not in step.attempts:
-            return False
-        kept = step.attempts[attempt]
-        self._close_by(record, host, step, kept, effect, answer)
-        step.lost = tuple(lost_fields) or step.lost
+    def _finish_undo(
+        self, record: Record, host: HostName, kept: AttemptRecord, effect: Effect, answer: str
+    ) -> Progress:
+        """Keep what came of an inverse write whose attempt is closed; RESTORED if the host is known to be."""
+        step = record.steps[host]
         rolling_back = not record.ended and record.decision is Decision.ROLL_BACK
         if effect in DONE and rolling_back and kept.clean and not step.open_attempts():
             self._restore(record, host, step)
@@ -71,7 +57,7 @@ class AfterDecision(MemoryQueries):
         if not record.ended:
             self._progressed(record)
         self._end_if_done(record)
-        return step.undo is Undo.RESTORED
+        return Progress(Forward.RESTORED) if step.undo is Undo.RESTORED else OVER
 
     def _close_by(
         self,

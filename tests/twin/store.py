@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lockstep.worker.operation.answer import METHODS
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import HostPaused, OperationIdReused, ReasonKind, StoreFull
@@ -190,16 +192,20 @@ class MemoryStore(MemoryContent):
         effect: Effect,
         answer: str,
         needs: int = 0,
+        lost_fields: Sequence[str] = (),
     ) -> Progress:
-        """Record what came of a forward write, or of any of a thing; OPEN means try again."""
+        """Record what came of a write; OPEN means try again, RESTORED that an inverse one is proved."""
         record = self._load(operation)
         step = record.steps.get(host) if record is not None else None
         if record is None or step is None or attempt not in step.attempts:
             return OVER
         if record.content is not None:
             return self._finish_thing(operation, host, attempt, effect, answer, needs)
-        first = step.attempts[attempt].is_open
-        self._close_by(record, host, step, step.attempts[attempt], effect, answer)
+        kept, first = step.attempts[attempt], step.attempts[attempt].is_open
+        self._close_by(record, host, step, kept, effect, answer)
+        if kept.undo:
+            step.lost = tuple(lost_fields) or step.lost
+            return self._finish_undo(record, host, kept, effect, answer)
         if first and record.decision is None and step.outcome is None:
             self._judge(record, host, step, attempt, effect, answer)
             if host in record.todo and record.deadline_at - self.clock() <= needs:

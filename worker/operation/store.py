@@ -84,10 +84,11 @@ class Store(Protocol):
         effect: Effect,
         answer: str,
         needs: int = 0,
+        lost_fields: Sequence[str] = (),
     ) -> Progress:
-        """Record what came of a forward write; OPEN means try again, which takes `needs` ms.
+        """Record what came of a write; OPEN means try again, which takes `needs` ms, or, of a thing, look.
 
-        Of a thing with content it is of any write, and OPEN means that a look is to tell.
+        RESTORED is said of an inverse write where the host is known to be as it was before.
         """
 
     def view(self, operation: OperationId, host: HostName) -> View:
@@ -102,17 +103,6 @@ class Store(Protocol):
         self, operation: OperationId, host: HostName, fingerprint: str, attempt: AttemptId, sent_at: Millis
     ) -> Progress:
         """Open an attempt of the inverse (SEND): a look not sent before `sent_at` says that it is needed."""
-
-    def finish_undo(
-        self,
-        operation: OperationId,
-        host: HostName,
-        attempt: AttemptId,
-        effect: Effect,
-        answer: str,
-        lost_fields: Sequence[str] = (),
-    ) -> bool:
-        """Record what came of an inverse write; return True if the host is known to be restored."""
 
     def postpone(
         self,

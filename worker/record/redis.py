@@ -143,8 +143,9 @@ class RedisStore(RedisEnds):
         effect: Effect,
         answer: str,
         needs: int = 0,
+        lost_fields: Sequence[str] = (),
     ) -> Progress:
-        sent = (attempt, effect, mask(answer), self._limits.settle, needs)
+        sent = (attempt, effect, mask(answer), self._limits.settle, needs, json.dumps(list(lost_fields)))
         return self._progress("finish", operation, host, *sent)
 
     def _refused(self, name: str, operation: OperationId, *sent: Argument) -> Refusal | None:
@@ -211,19 +212,6 @@ class RedisStore(RedisEnds):
         with suppress(Empty):
             while True:
                 yield self._scripts.called.get_nowait()
-
-    def finish_undo(
-        self,
-        operation: OperationId,
-        host: HostName,
-        attempt: AttemptId,
-        effect: Effect,
-        answer: str,
-        lost_fields: Sequence[str] = (),
-    ) -> bool:
-        lost = json.dumps(list(lost_fields))
-        sent = (operation, host, attempt, effect, mask(answer), lost)
-        return self._scripts.strings("finish_undo", *sent)[0] == "restored"
 
     def postpone(
         self,

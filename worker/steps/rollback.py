@@ -168,7 +168,7 @@ def _send(this: LookTry, api: HostApi, body: str | None) -> StepResult:
         came = effect_of(api, view.group, inverse, said)
         effect = IN_ROLLBACK.get(came, came)
         kept = lost if effect in (Effect.APPLIED, Effect.UNSHOWN, Effect.UNKNOWN) else ()
-        context.store.finish_undo(this.operation, this.host, attempt, effect, said.text, kept)
+        context.store.finish(this.operation, this.host, attempt, effect, said.text, lost_fields=kept)
         # While a write of ours is open, the host may contest that one.
         if body is None or came is not Effect.CONTESTED or this.step.open_attempts:
             break

@@ -116,7 +116,7 @@ class Hand:
     def restore(self, operation: Operation, host: HostName) -> None:
         id_ = next(self._ids)
         self.store.begin_undo(operation.id, host, self._prints[host], id_, Millis(0))
-        self.store.finish_undo(operation.id, host, id_, Effect.APPLIED, "200")
+        self.store.finish(operation.id, host, id_, Effect.APPLIED, "200")
 
     def contest(self, operation: Operation, host: HostName) -> None:
         """A thing that somebody else writes after our write: a person has to decide."""

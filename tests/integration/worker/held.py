@@ -45,7 +45,7 @@ POINTS = (
     "after begin_undo",
     "after DELETE sent",
     "after DELETE answered",
-    "after finish_undo",
+    "after finish of undo",
     "between settle GETs",
 )
 
@@ -68,13 +68,14 @@ class HeldStore(RedisStore):
 
     def __getattribute__(self, name: str) -> Any:
         found = super().__getattribute__(name)
-        if name not in (*("begin", "finish", "claim", "begin_undo", "finish_undo", "settle", "gate_seen"),):
+        if name not in ("begin", "finish", "claim", "begin_undo", "settle", "gate_seen"):
             return found
 
         def held(*args: Any, **kwargs: Any) -> Any:
-            hold(f"before {name}")
+            point = "finish of undo" if "lost_fields" in kwargs else name
+            hold(f"before {point}")
             result = found(*args, **kwargs)
-            hold(f"after {name}")
+            hold(f"after {point}")
             if name == "settle" and result.open and result.again_at:
                 hold("between settle GETs")
             return result

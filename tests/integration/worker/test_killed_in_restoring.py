@@ -20,7 +20,7 @@ REFUSED_BY_NODE3 = {"kind": "refuse", "node": "node3"}
         "after begin_undo",
         "after POST sent",
         "after POST answered",
-        "after finish_undo",
+        "after finish of undo",
     ],
 )
 def test_the_body_that_was_there_is_restored_although_a_worker_is_killed(bench: Bench, point: str) -> None:

@@ -20,7 +20,7 @@ REFUSED_BY_NODE3 = {"kind": "refuse", "node": "node3"}
         "after begin_undo",
         "after DELETE sent",
         "after DELETE answered",
-        "after finish_undo",
+        "after finish of undo",
     ],
 )
 def test_a_refused_create_is_rolled_back_although_its_worker_is_killed(bench: Bench, point: str) -> None:
