@@ -8,7 +8,6 @@ import logging
 import socket
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 
@@ -38,26 +37,19 @@ def reset(transport: asyncio.Transport) -> None:
         transport.abort()
 
 
-@dataclass(eq=False, slots=True)
-class OpenCall:
-    """A call whose effect or answer is still to come."""
-
-    transport: asyncio.Transport
-    landing: asyncio.TimerHandle | None = None
-
-
 class CallHandler:
     def __init__(self, node: Node, history: History) -> None:
         self.node = node
         self._history = history
-        self._unfinished: set[OpenCall] = set()
+        self._unfinished: dict[asyncio.Transport, asyncio.TimerHandle | None] = {}
+        """By its connection: a call whose answer is still to come, or its effect, which then has a timer."""
 
     def drop_unfinished(self) -> None:
         """Drop every call under way, so that none lands on what comes after."""
-        for call in self._unfinished:
-            if call.landing is not None:
-                call.landing.cancel()
-            reset(call.transport)
+        for transport, landing in self._unfinished.items():
+            if landing is not None:
+                landing.cancel()
+            reset(transport)
         self._unfinished.clear()
 
     async def take(
@@ -96,15 +88,15 @@ class CallHandler:
         self, request: Request, record: Record, land: Callable[[], Answer], draw: Draw
     ) -> Response:
         course, loop = script(draw.rule), asyncio.get_running_loop()
-        call = OpenCall(request.state.transport)
-        self._unfinished.add(call)
+        transport: asyncio.Transport = request.state.transport
+        self._unfinished[transport] = None
         landed: asyncio.Future[Answer] = loop.create_future()
 
         def take_effect() -> None:
-            call.landing = None
+            self._unfinished[transport] = None
             landed.set_result(land())
             if record.end is not None:
-                self._unfinished.discard(call)
+                del self._unfinished[transport]
 
         due = draw.delay + course.lands_after
         if not course.lands:
@@ -113,7 +105,7 @@ class CallHandler:
             take_effect()
         else:
             # A timer of the loop, no part of this handler: it lands although the client is gone.
-            call.landing = loop.call_later(due, take_effect)
+            self._unfinished[transport] = loop.call_later(due, take_effect)
         try:
             left = await left_within(request, due)
             answer = None if left else await landed
@@ -121,11 +113,11 @@ class CallHandler:
                 self._history.close(record, CallEnd.LEFT)
                 return NOBODY_THERE
         finally:
-            if call.landing is None:
-                self._unfinished.discard(call)
+            if self._unfinished.get(transport) is None:
+                self._unfinished.pop(transport, None)
         if course.form is Form.RESET:
             self._history.close(record, CallEnd.RESET)
-            reset(call.transport)
+            reset(transport)
             await asyncio.sleep(0)
             return NOBODY_THERE
         response = shaped(answer, course, draw.rule, record)

@@ -11,13 +11,12 @@ from string import Template
 from types import MappingProxyType
 
 from lockstep.producer.cli.output import printable
-from lockstep.producer.cli.text import event_row, host_row, host_table, standing
+from lockstep.producer.cli.text import event_row, facts_of, host_row, host_table
 from lockstep.producer.operators.history import MEANINGS, NO_METHODS, Methods, last_moment, timeline
-from lockstep.worker.operation.host import local
 from lockstep.worker.operation.model import Attempt, AttemptState, HostName, Millis, Status, Step
 from lockstep.worker.operation.names import alike, seconds
 from lockstep.worker.operation.story import call, host_result, in_brief, story
-from lockstep.worker.operation.waves import told_hold, told_moment
+from lockstep.worker.operation.waves import told_moment
 
 PAGE = Template((files("lockstep.producer.cli") / "report.html").read_text("utf-8"))
 WIDTH, LEFT, RIGHT = 1120, 150, 190
@@ -194,21 +193,14 @@ def _differences(found: Mapping[HostName, Sequence[str]]) -> str:
 
 
 def _facts(operation: Status, end: Millis) -> str:
-    rollout = operation.rollout
+    """Return what the head of the page does not say."""
     lasted = seconds(end - operation.created_at) + ("" if operation.ended else " so far")
-    facts = (
-        ("Operation", operation.id),
-        ("Waves", standing(operation) or (rollout and f"{rollout.wave} of {rollout.waves} opened")),
-        ("Hold", rollout and told_hold(rollout, None)),
-        ("Hosts", f"{operation.hosts_done} of {operation.hosts_total} done"),
-        ("Asked by", operation.created_by),
-        ("Accepted", local(operation.created_at)),
-        ("Decided", operation.decided_at and local(operation.decided_at)),
-        ("Ended", operation.ended_at and local(operation.ended_at)),
-        ("Lasted", lasted),
-        ("Still to be restored", ", ".join(operation.pending_hosts)),
+    facts = {**dict(facts_of(operation, None)), "lasted": lasted}
+    shown = (
+        f"<div><dt>{name.capitalize()}</dt><dd>{_text(value)}</dd></div>"
+        for name, value in facts.items()
+        if name not in (operation.verb, "state", "reason")
     )
-    shown = (f"<div><dt>{name}</dt><dd>{_text(value)}</dd></div>" for name, value in facts if value)
     return f"<dl>{''.join(shown)}</dl>"
 
 

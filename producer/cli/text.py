@@ -25,9 +25,12 @@ LIST_HEADER = ("OPERATION", "ACTION", "GROUP", "STATE", "HOSTS", "CREATED", "BY"
 TIMELINE_HEADER = ("AFTER", "HOST", "WHAT", "SAID", "RESULT", "TOOK")
 
 
-def facts_of(operation: Status, now: Millis) -> list[tuple[str, Cell]]:
+def facts_of(operation: Status, now: Millis | None) -> list[tuple[str, Cell]]:
+    """Return what is known of an operation itself; without `now` not how long ago it was."""
+
     def at(moment: Millis | None) -> str | None:
-        return None if moment is None else f"{local(moment)}, {age(moment, now)}"
+        ago = f", {age(moment, now)}" if moment and now else ""
+        return f"{local(moment)}{ago}" if moment else None
 
     facts: list[tuple[str, Cell | None]] = [
         ("operation", operation.id),
@@ -35,7 +38,7 @@ def facts_of(operation: Status, now: Millis) -> list[tuple[str, Cell]]:
         ("state", (_state(operation), COLOURS[operation.state])),
         ("reason", operation.reason),
         ("hosts", f"{operation.hosts_done}/{operation.hosts_total}"),
-        ("waves", _waves(operation, now)),
+        ("waves", _waves(operation)),
         ("hold", told_hold(operation.rollout, now) if operation.rollout else None),
         ("pending", ", ".join(operation.pending_hosts)),
         ("by", operation.created_by),
@@ -53,11 +56,11 @@ def standing(operation: Status) -> str | None:
     return told_rollout(operation.rollout)
 
 
-def _waves(operation: Status, now: Millis) -> str | None:
+def _waves(operation: Status) -> str | None:
     rollout = operation.rollout
-    if rollout is None or operation.decision is None:
+    if rollout is None or operation.decided_at is None:
         return standing(operation)
-    slept = seconds(idle(operation, operation.decided_at or now))
+    slept = seconds(idle(operation, operation.decided_at))
     return f"{rollout.wave} of {rollout.waves} opened, {slept} of baking and holds"
 
 

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from lockstep.mock_api.admin import AdminError, ClusterAdmin, Json
 from lockstep.producer.cli.commands import watch
-from lockstep.producer.cli.output import COLOURS, Cell
+from lockstep.producer.cli.output import COLOURS, Cell, note
 from lockstep.producer.cli.report import came_to
 from lockstep.producer.cli.text import NOTHING, event_row, host_table
 from lockstep.producer.client.client import ClusterClient
@@ -22,7 +22,7 @@ from lockstep.producer.client.operation import Operation
 from lockstep.producer.operators.history import timeline
 from lockstep.producer.process import UNWRITTEN, Stopped, outlets, stoppable
 from lockstep.producer.stack import Stack, StackError
-from lockstep.producer.stack.command import complain, end_at_once, err, out, warn
+from lockstep.producer.stack.command import complain, end_at_once, out, warn
 from lockstep.worker.operation.errors import LockstepError, WaitTimeout
 from lockstep.worker.operation.model import State, Status
 from lockstep.worker.settings import PREFIX, load_settings
@@ -44,7 +44,7 @@ def main() -> int:
         code = begin()
         if shown.lost is None:
             return code
-        err.print(f"stdout could not be written to ({shown.lost}); the demo ended with {code}")
+        note(f"stdout could not be written to ({shown.lost}); the demo ended with {code}")
         return UNWRITTEN
 
 
@@ -58,7 +58,7 @@ def begin() -> int:
         with stoppable(lambda: end_at_once(stack)):
             return play(stack, out)
     except Stopped as stopped:
-        err.print("Stopped; nothing is left running.")
+        note("Stopped; nothing is left running.")
         return stopped.exit_status
     except (LockstepError, StackError, AdminError, OSError) as error:
         return complain(error, 1)

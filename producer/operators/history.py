@@ -24,7 +24,7 @@ from lockstep.worker.operation.model import (
     Step,
     Undo,
 )
-from lockstep.worker.operation.names import NAMED, named
+from lockstep.worker.operation.names import NAMED, named, seconds
 from lockstep.worker.operation.story import call
 from lockstep.worker.operation.waves import told_moment
 
@@ -205,7 +205,7 @@ def stuck(operation: Status, now: Millis) -> Stuck | None:
         if held < HELD_FOR_LONG:
             return None
         return Stuck(
-            f"held {_age(held)} by {rollout.hold.who}: {rollout.hold.why}",
+            f"held {seconds(held)} by {rollout.hold.who}: {rollout.hold.why}",
             (
                 f"lockstep promote {key}  # it goes on with its next wave, or commits",
                 f'lockstep cancel {key} --reason "…"  # every wave is undone',
@@ -217,7 +217,7 @@ def stuck(operation: Status, now: Millis) -> Stuck | None:
         if late < UNSWEPT:
             return None
         what = "its bake" if baking else "its deadline"
-        return Stuck(f"undecided {_age(late)} after {what}: nobody sweeps", (NO_WORKER,))
+        return Stuck(f"undecided {seconds(late)} after {what}: nobody sweeps", (NO_WORKER,))
     waiting = now - operation.decided_at
     pending, stalled = operation.pending_hosts, operation.stalled_hosts
     if operation.state is State.ROLLING_BACK and pending:
@@ -231,10 +231,11 @@ def stuck(operation: Status, now: Millis) -> Stuck | None:
             )
         if waiting < SLOW:
             return None
-        return Stuck(f"{named(pending)} not restored {_age(waiting)} after the decision", (NO_WORKER,))
+        return Stuck(f"{named(pending)} not restored {seconds(waiting)} after the decision", (NO_WORKER,))
     if operation.settling and waiting >= SLOW:
+        why = "a host that was written to gives no answer"
         return Stuck(
-            f"still settling {_age(waiting)} after the decision: a host that was written to gives no answer",
+            f"still settling {seconds(waiting)} after the decision: {why}",
             (
                 f"lockstep status {key}  # names the host: mend it, then it ends by itself",
                 f'lockstep abandon {key} HOST --reason "…"  # only if it is gone for good',
@@ -252,10 +253,3 @@ def unrecorded(lost: Loss) -> Stuck:
             f"lockstep create {lost.group}  # or delete, or apply FILE: brings the hosts to one state",
         ),
     )
-
-
-def _age(milliseconds: int) -> str:
-    minutes = milliseconds // 60_000
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h" if minutes < 2880 else f"{minutes // 1440} days"

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
+from lockstep.producer.cli.output import note
 from lockstep.producer.discovery import AlreadyRunning, StackError
 from lockstep.producer.process import Stopped, outlets, stoppable
 from lockstep.producer.stack.processes import FLOWER_PORT, check_redis
@@ -54,7 +55,6 @@ OURS = (REDIS_URL, f"{PREFIX}HOSTS", f"{PREFIX}INVENTORY")
 """The stack sets these for its own processes."""
 
 out = PlainConsole(highlight=False)
-err = PlainConsole(stderr=True, highlight=False)
 
 
 @outlets()  # a stack goes on whether or not it can say so
@@ -186,8 +186,5 @@ def link(url: str) -> str:
 
 def complain(error: Exception, status: int) -> int:
     """Print an error in one line; what a child wrote follows it."""
-    first, *rest = str(error).splitlines()
-    err.print(f"[bold red]error:[/] {escape(first)}", soft_wrap=True)
-    for line in rest:
-        err.print(f"[dim]{escape(line)}[/]", soft_wrap=True)
+    note(f"error: {error}")
     return status

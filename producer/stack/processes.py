@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import platform
 import shutil
@@ -76,30 +75,15 @@ class MockCluster(Child):
         **given: Unpack[ChildOptions],
     ) -> None:
         """Describe a cluster on consecutive ports, the admin API last; free ones for 0 or a taken port."""
-        self.nodes: dict[str, str] = {}
-        """Node name -> base URL, once it has started."""
-        self.admin_url = ""
-        self._seed = seed
-        wished = [first_port + offset if first_port else 0 for offset in range(nodes + 1)]
-        ports = wished if all(free_port(port) == port for port in wished if port) else [0] * (nodes + 1)
-        super().__init__(Role.CLUSTER, self._arguments(ports), directory=directory, **given)
-
-    def ready(self) -> bool:
-        """Tell whether it has printed its addresses; remembers them."""
-        for line in self.output().splitlines(keepends=True):
-            if line.startswith('{"ready"') and line.endswith("\n"):  # a long one is written in parts
-                addresses = json.loads(line)
-                self.nodes = {str(name): str(url) for name, url in addresses["nodes"].items()}
-                self.admin_url = str(addresses["admin"])
-                urls = [*self.nodes.values(), self.admin_url]
-                self.command = self._arguments([int(url.rpartition(":")[2]) for url in urls])
-                return True
-        return False
-
-    def _arguments(self, ports: Sequence[int]) -> list[str]:
-        *nodes, admin = map(str, ports)
-        addresses = ["--ports", ",".join(nodes), "--admin-port", admin]
-        return [sys.executable, "-m", "lockstep.mock_api", *addresses, "--seed", str(self._seed)]
+        ports = [first_port + offset for offset in range(nodes + 1)]
+        if not first_port or [free_port(port) for port in ports] != ports:
+            ports = [free_port() for _ in ports]
+        *urls, self.admin_url = (f"http://{LOOPBACK}:{port}" for port in ports)
+        self.nodes = {f"node{number}": url for number, url in enumerate(urls, 1)}
+        """Node name -> base URL."""
+        addresses = ["--ports", ",".join(map(str, ports[:-1])), "--admin-port", str(ports[-1])]
+        command = [sys.executable, "-m", "lockstep.mock_api", *addresses, "--seed", str(seed)]
+        super().__init__(Role.CLUSTER, command, directory=directory, sign='{"ready"', **given)
 
 
 TRIES = 3
@@ -193,13 +177,12 @@ def packaged_server() -> Path | None:
 
 def check_redis(url: str) -> None:
     """Reach a Redis that is not ours, as workers will. Raises StackError, which shows no password."""
-    from lockstep.worker.connection import client
+    from lockstep.producer.client.client import ClusterClient
     from lockstep.worker.operation.errors import StoreFull, StoreUnavailable
-    from lockstep.worker.record.causes import store_errors
     from lockstep.worker.settings import load_settings
 
     try:
-        with client(load_settings(redis_url=url)) as found, store_errors():
-            found.ping()
+        with ClusterClient(load_settings(redis_url=url)) as client:
+            client.now()
     except (StoreUnavailable, StoreFull) as error:
         raise StackError(f"the Redis given does not serve: {error}") from error

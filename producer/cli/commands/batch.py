@@ -7,7 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import click
@@ -216,17 +216,22 @@ def apply(
     for wish in wishes:
         if "/" in wish.group and not session.as_json:
             _planned(client, wish, hosts, pace, note)
+    from rich.console import Console
+    from rich.progress import Progress
+
     run = new_id() if resume is None else resume
     each = client.apply(wishes, hosts, run=run, at_once=at_once, pace=pace, accept_loss=accept_loss)
     session.going_on = f"what was started goes on; the same command with --resume {run} does the rest"
     noun = "thing" if any("/" in wish.group for wish in wishes) else "group"
     note(f"run {run}: {counted(len(wishes), noun)}")
     states: Counter[str] = Counter()
-    with _progress(len(wishes), quiet=session.as_json) as advance, closing(each):
-        for came in each:
+    quiet = session.as_json or not sys.stderr.isatty()
+    console, together = Console(stderr=True, highlight=False), sys.stdout.isatty()
+    bar = Progress(console=console, disable=quiet, redirect_stdout=together)
+    with bar, closing(each):
+        for came in bar.track(each, total=len(wishes), description="groups"):
             states[came.state or "not started"] += 1
             _tell(came, session.as_json)
-            advance()
     counts = ", ".join(f"{count} {state.replace('_', ' ')}" for state, count in sorted(states.items()))
     session.going_on = f"run {run}: {counts}"
     if not session.as_json:
@@ -262,16 +267,3 @@ def _tell(came: WishResult, as_json: bool) -> None:
     elif not committed:
         state = came.state or "not started"
         answer(printable(f"{came.wish.verb} {came.wish.group}: {state}, {came.reason} ({came.operation})"))
-
-
-@contextmanager
-def _progress(total: int, quiet: bool) -> Iterator[Callable[[], None]]:
-    if quiet or not sys.stderr.isatty():
-        yield lambda: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True, highlight=False)) as bar:
-        task = bar.add_task("groups", total=total)
-        yield lambda: bar.advance(task)

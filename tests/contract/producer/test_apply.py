@@ -85,6 +85,23 @@ def test_a_run_goes_on_where_it_was_cut_short_and_tells_what_failed(
     assert len(cluster.operations()) == 3
 
 
+def test_what_failed_is_told_on_stdout_though_a_bar_moves_on_stderr(
+    lockstep: Run,
+    cluster: ClusterClient,
+    hand: Hand,
+    threads: ThreadPoolExecutor,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    playing = threads.submit(play(cluster, hand, bad="team-b"))
+    ran = lockstep("apply", wanted(tmp_path), "--resume", "mine")
+    playing.result()
+    assert [line.partition(":")[0] for line in ran.out.splitlines()] == ["create team-b", "run mine"]
+    assert "100%" in ran.err
+
+
 def test_a_bad_id_anywhere_writes_nothing(lockstep: Run, hand: Hand, tmp_path: Path) -> None:
     file = tmp_path / "groups.txt"
     file.write_text("team-a\nteam b\n", "utf-8")

@@ -122,7 +122,7 @@ def test_redis_and_all_workers_are_gone_for_an_hour_of_a_hold(tmp_path: Path) ->
             with ClusterClient(bench.settings) as client:
                 said = {operation.id: found.why for operation, found in client.stuck()}
             assert said.keys() == {promoted, forgotten}
-            assert all(why.startswith("held 60 min") for why in said.values())
+            assert all(why.startswith("held 1 h") for why in said.values())
             assert [bench.effects(node, group) for group in groups for node in bench.cluster.nodes] == [
                 ["POST"], [], [],
             ] * 2  # fmt: skip

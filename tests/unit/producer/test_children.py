@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import socket
@@ -46,17 +47,24 @@ def test_a_child_that_ends_while_it_starts_says_how_and_its_last_lines(tmp_path:
     assert str(late.value) == "slow was not ready within 0.01 s, and wrote nothing"
 
 
-def test_addresses_of_which_half_is_written_are_waited_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cluster = processes.MockCluster(tmp_path, 1)
-    whole = '{"ready": true, "nodes": {"node1": "http://127.0.0.1:1"}, "admin": "http://127.0.0.1:2"}\n'
-    for said in (whole[:40], whole[:-1]):
-        monkeypatch.setattr(cluster, "output", lambda said=said: said)
-        assert not cluster.ready()
-    monkeypatch.setattr(cluster, "output", lambda: whole)
-    assert cluster.ready()
-    assert cluster.nodes == {"node1": "http://127.0.0.1:1"}
+def test_a_cluster_has_the_ports_that_it_was_promised_all_or_none(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind((LOOPBACK, 0))
+        taken = other.getsockname()[1]
+        free = processes.MockCluster(tmp_path, 2, first_port=taken - 1)
+        assert not {taken - 1, taken} & ports_of(free)
+        with processes.MockCluster(tmp_path, 1) as cluster:
+            told = json.loads(cluster.output().splitlines()[0])
+            assert (told["nodes"], told["admin"]) == (cluster.nodes, cluster.admin_url)
+            before = ports_of(cluster)
+            cluster.kill()
+            cluster.start()
+            assert ports_of(cluster) == before
+            assert len(ports_of(free) | before) == 5
+
+
+def ports_of(cluster: processes.MockCluster) -> set[int]:
+    return {int(url.rpartition(":")[2]) for url in (*cluster.nodes.values(), cluster.admin_url)}
 
 
 def test_a_child_that_is_deaf_is_killed_after_its_grace(tmp_path: Path) -> None:

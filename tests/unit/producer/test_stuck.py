@@ -116,7 +116,7 @@ def test_a_hold_is_listed_after_an_hour_with_who_holds_it_and_what_to_type() -> 
     assert stuck(held, at(since + HELD_FOR_LONG - 1)) is None
     found = stuck(held, at(since + HELD_FOR_LONG))
     assert found is not None
-    assert found.why == "held 60 min by ann: look at node1"
+    assert found.why == "held 1 h by ann: look at node1"
     assert [each.split("  #")[0] for each in found.advice] == [
         f"lockstep promote {held.id}",
         f'lockstep cancel {held.id} --reason "…"',
