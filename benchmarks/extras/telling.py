@@ -12,12 +12,12 @@ from unittest.mock import patch
 from benchmarks.addresses import name_of
 from benchmarks.bench import Bench
 from benchmarks.cluster import NONE
-from lockstep.worker.hosts.client import Call, HostClient
+from lockstep.worker.hosts.client import Call, HostClient, SystemClock
 from lockstep.worker.hosts.curl import Loop
 from lockstep.worker.hosts.transfer import Transfer
 from lockstep.worker.operation.answer import NoReply, Reply
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.host import Host, in_time
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks import runtime
@@ -75,7 +75,7 @@ def _cost(loop: Loop, urls: Sequence[str], group: str) -> float:
         client = HostClient(Host(HostName(name_of(url)), url), settings, loop.carry)
         host = runtime.WatchedHost(client)
         host.look_at_group(GroupId(group))
-        said = host.write(Action.CREATE, GroupId(group), AttemptId("a1"), client.clock.elapsed() + 60)
+        said = host.write(Action.CREATE, GroupId(group), AttemptId("a1"), in_time(SystemClock(), 60))
         assert said.effect is Effect.APPLIED, said
     return 1000 * (time.process_time() - began) / len(urls)
 

@@ -15,7 +15,7 @@ from lockstep.worker.kinds.kind import Kind, Verb
 from lockstep.worker.operation.answer import HttpRequest
 from lockstep.worker.operation.content import Content, Effect, Id, Sight, WriteAnswer
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
-from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.host import Host, in_time
 from lockstep.worker.operation.model import AttemptId
 from lockstep.worker.operation.names import named
 from lockstep.worker.operation.thing import Likeness
@@ -215,8 +215,8 @@ class Walk:
         )
         hidden = self.kind.hidden(wish.secret, wish.content, shown)
         attempt = AttemptId(f"check-{secrets.token_hex(8)}")
-        ends = SystemClock().elapsed() + self.settings.send_within
-        return self._client.send(self.kind, verb, self.thing, asked, attempt, ends, hidden)
+        may_send = in_time(SystemClock(), self.settings.send_within)
+        return self._client.send(self.kind, verb, self.thing, asked, attempt, may_send, hidden)
 
     def _look(self) -> Content:
         shown = self._client.look_at_thing(self.kind, self.thing)

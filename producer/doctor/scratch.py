@@ -17,7 +17,7 @@ from lockstep.producer.operators.hosts import look_at_group, reached
 from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.operation.answer import HttpRequest, LookAnswer, NoReply, Trouble
 from lockstep.worker.operation.content import Effect, WriteAnswer
-from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.host import Host, in_time
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, Presence
 from lockstep.worker.settings import Settings
 
@@ -128,8 +128,8 @@ class Scratch:
 
     def _write(self, action: Action, group: GroupId, body: str | None = None) -> WriteAnswer:
         attempt = AttemptId(f"probe-{secrets.token_hex(8)}")
-        ends = SystemClock().elapsed() + self.settings.send_within
-        return reached(self.host, self.settings).write(action, group, attempt, ends, body)
+        may_send = in_time(SystemClock(), self.settings.send_within)
+        return reached(self.host, self.settings).write(action, group, attempt, may_send, body)
 
     def _delete(self, group: GroupId) -> bool:
         """Delete until the host shows that it is gone; False if it never does."""

@@ -9,6 +9,7 @@ from typing import Any
 from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.answer import HttpRequest, NoReply, Reply, Trouble
 from lockstep.worker.operation.content import Effect, Id, Shown, WriteAnswer
+from lockstep.worker.operation.host import MaySend
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, HostRef, OperationId, Step
 from lockstep.worker.operation.thing import ABSENT, Digest, Likeness, ThingLook, ThingRequest, Trace
 from lockstep.worker.operation.transitions import Accepted, Busy, Forward, Progress, Request
@@ -119,7 +120,7 @@ class Node:
         thing: Id,
         request: HttpRequest,
         attempt: AttemptId,
-        send_before: float,
+        may_send: MaySend,
         hidden: Iterable[str] = (),
     ) -> WriteAnswer:
         return kind.said(verb, thing, self.answer(request), hidden)

@@ -7,7 +7,7 @@ import pytest
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, WriteAnswer
-from lockstep.worker.operation.host import Backoff
+from lockstep.worker.operation.host import Backoff, MaySend
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -213,7 +213,7 @@ class Host(GroupsAlone):
         return LookAnswer(LookVerdict.SEEN, "GET", self._seen)
 
     def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+        self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, body: str | None = None
     ) -> WriteAnswer:
         return WriteAnswer(self._wrote, "said")
 

@@ -9,7 +9,7 @@ import pytest
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, WriteAnswer
-from lockstep.worker.operation.host import Backoff
+from lockstep.worker.operation.host import Backoff, MaySend
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Presence, Seen
 from lockstep.worker.steps.apply import Next, StepContext
 from lockstep.worker.steps.looks import gate
@@ -41,7 +41,7 @@ class Node(GroupsAlone):
         return self.wrong
 
     def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+        self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, body: str | None = None
     ) -> WriteAnswer:
         raise AssertionError("the gate writes nothing")
 

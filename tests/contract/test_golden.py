@@ -12,7 +12,7 @@ import pytest
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, WriteAnswer
-from lockstep.worker.operation.host import Backoff
+from lockstep.worker.operation.host import Backoff, MaySend
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -64,7 +64,7 @@ class Node(GroupsAlone):
         return LookAnswer(LookVerdict.SEEN, "GET 200" if self.body else "GET 404", seen)
 
     def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+        self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, body: str | None = None
     ) -> WriteAnswer:
         create = action is Action.CREATE
         if create == (self.body is not None):

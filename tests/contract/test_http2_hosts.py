@@ -10,10 +10,10 @@ import pytest
 
 from lockstep.producer import looks
 from lockstep.worker.hosts import curl
-from lockstep.worker.hosts.client import Carry, HostClient
+from lockstep.worker.hosts.client import Carry, HostClient, SystemClock
 from lockstep.worker.operation.answer import LookVerdict
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.host import Host, in_time
 from lockstep.worker.operation.model import Action, AttemptId, HostName
 from lockstep.worker.settings import Settings
 from tests.unit.answering import tell
@@ -50,7 +50,7 @@ def test_a_write_that_may_be_sent_again_is_sent_once(turned_away: bytes, kept: b
         host = called(server, curl.Loop().carry)
         if kept:
             assert host.look_at_group(G).verdict is LookVerdict.SEEN
-        said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 10)
+        said = host.write(Action.CREATE, G, AttemptId("a1"), in_time(SystemClock(), 10))
         assert (said.effect, server.asked) == (Effect.UNKNOWN, 1 + kept), said
 
 

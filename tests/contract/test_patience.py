@@ -9,6 +9,7 @@ import pytest
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, Flaw, WriteAnswer
 from lockstep.worker.operation.errors import ReasonKind, told
+from lockstep.worker.operation.host import MaySend
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, Seen
 from lockstep.worker.operation.transitions import Forward, Miss, Progress
 from lockstep.worker.steps.apply import ELSEWHERE, Next, forward
@@ -145,7 +146,7 @@ class Host(GroupsAlone):
         return LookAnswer(LookVerdict.NO_INFORMATION, "503", retry_after=self.retry_after)
 
     def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+        self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, body: str | None = None
     ) -> WriteAnswer:
         return WriteAnswer(Effect.UNKNOWN, "500")
 
@@ -188,7 +189,7 @@ def test_an_answer_that_cannot_be_read_counts_as_none_once_the_patience_is_over(
 
 class Works(Host):
     def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+        self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, body: str | None = None
     ) -> WriteAnswer:
         return WriteAnswer(Effect.APPLIED, "201")
 

@@ -9,7 +9,7 @@ import pytest
 from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import WriteAnswer
-from lockstep.worker.operation.host import Backoff
+from lockstep.worker.operation.host import Backoff, MaySend
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Presence, Seen
 from lockstep.worker.operation.transitions import Accepted
 from lockstep.worker.steps.apply import StepContext
@@ -38,7 +38,7 @@ class Host(GroupsAlone):
         return LookAnswer(LookVerdict.SEEN, "seen", self.shown)
 
     def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+        self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, body: str | None = None
     ) -> WriteAnswer:
         raise AssertionError("a patrol writes nothing")
 

@@ -8,7 +8,7 @@ from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import WriteAnswer
 from lockstep.worker.operation.errors import HostPaused, OperationIdReused
-from lockstep.worker.operation.host import Backoff
+from lockstep.worker.operation.host import Backoff, MaySend
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Presence, State
 from lockstep.worker.operation.transitions import Accepted, Busy
 from lockstep.worker.record.keys import Keys
@@ -134,6 +134,6 @@ class HoldingNothing(GroupsAlone):
         return LookAnswer(LookVerdict.SEEN, "404", ABSENT)
 
     def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+        self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, body: str | None = None
     ) -> WriteAnswer:
         raise AssertionError("the patrol writes nothing itself")

@@ -4,7 +4,8 @@ And what is seen of a message that has no record, and of one that the record doe
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -16,7 +17,7 @@ from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, WriteAnswer
-from lockstep.worker.operation.host import Backoff
+from lockstep.worker.operation.host import Backoff, MaySend
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -26,10 +27,11 @@ from lockstep.worker.operation.model import (
     OperationId,
     Outcome,
 )
+from lockstep.worker.process.greenlets import Handover
 from lockstep.worker.steps.apply import Next, StepContext, StepResult, forward, raised
 from lockstep.worker.steps.rollback import raised_later, rollback
 from lockstep.worker.tasks import run, tasks
-from lockstep.worker.tasks.runtime import Runtime
+from lockstep.worker.tasks.runtime import Orders, Runtime
 from tests.contract.bench import LIMITS, MemoryBench
 from tests.contract.driver import ABSENT, GROUP, A, B, Driver
 from tests.groups_alone import GroupsAlone
@@ -55,7 +57,7 @@ class Host(GroupsAlone):
         return LookAnswer(LookVerdict.SEEN, "404", ABSENT)
 
     def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+        self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, body: str | None = None
     ) -> WriteAnswer:
         return WriteAnswer(Effect.APPLIED, "201")
 
@@ -74,6 +76,11 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return tasks
 
 
+def context_of(memory: MemoryBench, find: Callable[[HostName], Host | None]) -> StepContext:
+    waits = Backoff(1, 8), Backoff(1, 60), 60.0
+    return StepContext(memory.memory, find, SystemClock(), LIMITS, *waits, find)
+
+
 def ran(
     create: Driver,
     memory: MemoryBench,
@@ -83,13 +90,12 @@ def ran(
     name: str = TaskName.CREATE_GROUP,
     group: GroupId = GROUP,
     hosts: Sequence[HostName] = (A, B),
+    other: type[Host] = Host,
 ) -> str:
-    waits = Backoff(1, 8), Backoff(1, 60), 60.0
-
     def find(name: HostName) -> Host:
-        return Host(name, name == A)
+        return (Host if name == A else other)(name, name == A)
 
-    context = StepContext(memory.memory, find, SystemClock(), LIMITS, *waits, find)
+    context = context_of(memory, find)
     settings: Any = SimpleNamespace(call_timeout=15.0, slice_threads=2)
     monkeypatch.setattr(run, "runtime_of", lambda _: Runtime(settings, memory.memory, context))
     task: Any = SimpleNamespace(name=name, app=None, request=SimpleNamespace(retries=0, id="x"))
@@ -117,6 +123,48 @@ def test_a_forward_step_that_raises_ends_as_unknown_and_holds_up_no_other_host(
     assert create.kept().reason == f"a: {REASON}"
     assert counted == ["create_group"]
     assert "canary" not in said + str(create.kept()) + str(create.step(A))
+
+
+def test_a_write_that_waits_for_its_connection_stays_once_another_host_failed(
+    create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connects: list[Handover[None]] = []
+    left: list[bool] = []
+    monkeypatch.setattr(tasks, "publish_conclude", lambda *_: connects[0].bring(None))
+
+    class Late(Host):
+        def write(
+            self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, *_: object
+        ) -> WriteAnswer:
+            left.append(may_send())
+            connects.append(Handover())
+            connects[0].wait()
+            left.append(may_send())
+            return WriteAnswer(Effect.NOT_APPLIED, "too late to send")
+
+    def step(context: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
+        if host == B:
+            return forward(context, operation, GROUP, Action.CREATE, host, tries)
+        return raised(context, operation, Action.CREATE, host, "a test")
+
+    ran(create, memory, monkeypatch, step, None, hosts=(B, A), other=Late)
+    assert left == [True, False]
+    assert create.kept().decision is Decision.ROLL_BACK
+    assert not create.step(B).open_attempts
+
+
+def test_what_was_told_of_an_operation_before_holds_no_write_back(memory: MemoryBench) -> None:
+    """It may have been about another one of that id."""
+    one, two = Driver(memory).accepted((A,)), OperationId("two")
+    orders = Orders(memory.memory.order)
+    context = replace(context_of(memory, lambda _: None), decided=orders.decided)
+    orders.of(one.id, lambda _: True)
+    orders.note_decided(one.id)
+    forward_one, forward_two, undo = (context.may_send(each) for each in (one.id, two, None))
+    assert forward_one()
+    for each in (one.id, two):
+        orders.note_decided(each)
+    assert (forward_one(), forward_two(), undo()) == (False, True, True)
 
 
 def test_of_hosts_that_fail_the_first_has_the_operation_concluded(

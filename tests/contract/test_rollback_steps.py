@@ -7,6 +7,7 @@ import pytest
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, WriteAnswer
 from lockstep.worker.operation.errors import ReasonKind
+from lockstep.worker.operation.host import MaySend
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, OperationId, Presence, Seen
 from lockstep.worker.steps.apply import ELSEWHERE, NO_RECORD, NOT_IN_INVENTORY, Next, StepResult, effect_of
 from lockstep.worker.steps.rollback import NOTHING_TO_UNDO, RESTORED, SETTLED, raised_later, rollback, settle
@@ -37,7 +38,7 @@ class Host(GroupsAlone):
         return LookAnswer(LookVerdict.SEEN, "seen", Seen(shown))
 
     def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+        self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, body: str | None = None
     ) -> WriteAnswer:
         self.writes.append((action, body))
         return self.says.pop(0) if len(self.says) > 1 else self.says[0]

@@ -10,7 +10,7 @@ from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, Flaw, WriteAnswer
 from lockstep.worker.operation.errors import ReasonKind
-from lockstep.worker.operation.host import Backoff, WriteLimit
+from lockstep.worker.operation.host import Backoff, MaySend, WriteLimit
 from lockstep.worker.operation.model import Action, AttemptId, Decision, GroupId, HostName, Outcome, State
 from lockstep.worker.steps.apply import Next, StepContext, forward
 from lockstep.worker.steps.rollback import rollback, settle
@@ -33,7 +33,7 @@ class Host(GroupsAlone):
         return LookAnswer(LookVerdict.SEEN, "404", ABSENT)
 
     def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+        self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, body: str | None = None
     ) -> WriteAnswer:
         return WriteAnswer(Effect.APPLIED, "201")
 

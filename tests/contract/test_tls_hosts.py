@@ -17,10 +17,10 @@ import pytest
 
 from lockstep.producer import looks
 from lockstep.worker.hosts import curl
-from lockstep.worker.hosts.client import HostClient
+from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.operation.answer import LookVerdict
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.host import Host, in_time
 from lockstep.worker.operation.model import Action, AttemptId, HostName, Presence
 from lockstep.worker.settings import Settings
 from tests.contract.tls_server import Server, served
@@ -67,7 +67,7 @@ def client(server: Server, verify: bool | str) -> HostClient:
 
 
 def write(host: HostClient) -> Effect:
-    return host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60).effect
+    return host.write(Action.CREATE, G, AttemptId("a1"), in_time(SystemClock(), 60)).effect
 
 
 def test_a_certificate_of_the_authority_is_trusted_and_one_connection_serves(
@@ -110,7 +110,7 @@ def test_a_connection_is_kept_until_an_answer_comes_that_nobody_asked_for(
 @pytest.mark.parametrize("stranger", [True, False], ids=["another authority", "the system's"])
 def test_a_certificate_of_a_stranger_is_not(server: Server, tmp_path: Path, stranger: bool) -> None:
     host = client(server, str(Authority(tmp_path / "stranger").file) if stranger else True)
-    answer = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
+    answer = host.write(Action.CREATE, G, AttemptId("a1"), in_time(SystemClock(), 60))
     assert (answer.effect, answer.text) == (
         Effect.NOT_APPLIED,
         "not sent: TLS error: its certificate is of an authority that is not trusted",
@@ -228,7 +228,7 @@ def test_a_file_that_is_empty_is_not_sent_with(
         (tmp_path / name).write_bytes(b"" if name == empty else file.read_bytes())
     ca, *cert = (str(tmp_path / name) for name in ("ca.pem", "own.pem", "own.key"))
     host = called(replace(client(server, ca).host, cert=(cert[0], cert[1])))
-    said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
+    said = host.write(Action.CREATE, G, AttemptId("a1"), in_time(SystemClock(), 60))
     assert said.effect is Effect.NOT_APPLIED
     if carrier == "libcurl":
         assert said.text == "not sent: its ca_file, cert_file or key_file is empty"
@@ -247,7 +247,7 @@ def test_a_key_with_a_passphrase_is_named_as_the_reason(
         key.write_bytes(cert.read_bytes() + key.read_bytes())
         cert = key
     host = called(replace(client(server, str(authority.file)).host, cert=(str(cert), str(key))))
-    said = host.write(Action.CREATE, G, AttemptId("a1"), host.clock.elapsed() + 60)
+    said = host.write(Action.CREATE, G, AttemptId("a1"), in_time(SystemClock(), 60))
     assert (said.effect, said.text) == (
         Effect.NOT_APPLIED,
         "not sent: TLS error: its key_file is encrypted: take the passphrase off, with `openssl pkey`",
@@ -290,7 +290,9 @@ def test_nothing_is_sent_where_the_connection_took_longer_than_the_attempt_may_w
         thread.start()
         there = Host(HostName("n"), f"https://localhost:{listener.getsockname()[1]}", verify=False)
         clock = Mock(elapsed=lambda: 2.0 if late.is_set() else 0.0)
-        said = HostClient(there, Settings(), carry, clock).write(Action.CREATE, G, AttemptId("a1"), 1.0)
+        said = HostClient(there, Settings(), carry).write(
+            Action.CREATE, G, AttemptId("a1"), in_time(clock, 1.0)
+        )
         assert late.is_set()
         thread.join(PATIENCE)
     assert (said.effect, said.text) == (Effect.NOT_APPLIED, "too late to send: the time to send had passed")

@@ -189,9 +189,9 @@ MUTANTS = (
     mutant(
         "a write leaves although its time to be sent has passed",
         (
-            "worker/hosts/client.py",
-            "return self.clock.elapsed() < send_before and not self.stopping()",
-            "return not self.stopping()",
+            "worker/operation/host.py",
+            "return lambda: clock.elapsed() < ends",
+            "return lambda: True",
         ),
     ),
     mutant(

@@ -18,7 +18,7 @@ from lockstep.worker.operation.answer import (
     classify_write,
 )
 from lockstep.worker.operation.content import Effect, WriteAnswer
-from lockstep.worker.operation.host import ALL_HOSTS
+from lockstep.worker.operation.host import ALL_HOSTS, MaySend
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId, Presence
 from tests.groups_alone import GroupsAlone
 from tests.simulation import transport
@@ -217,9 +217,9 @@ class HostPort(GroupsAlone):
         raise AssertionError("no host of the simulation has a health path")
 
     def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+        self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, body: str | None = None
     ) -> WriteAnswer:
-        said = self._write(action, attempt, send_before)
+        said = self._write(action, attempt, may_send)
         key = action, id(said)  # every reply here is a constant of this module
         found = CLASSIFIED.get(key)
         if found is None:
@@ -229,17 +229,17 @@ class HostPort(GroupsAlone):
         return found
 
     def _write(
-        self, action: Action, attempt: AttemptId, send_before: float, request: HttpRequest | None = None
+        self, action: Action, attempt: AttemptId, may_send: MaySend, request: HttpRequest | None = None
     ) -> Reply | NoReply:
         if self._elsewhere:
             raise Violation("a write goes to a host that is not the one of the record")
         write = Write(action, self._run.message.operation, attempt, self._host, request)
-        said = self._sent(write, send_before)
+        said = self._sent(write, may_send)
         if self._run.world.tracing:
             self._run.log(action, self._host.name, attempt, said)
         return said
 
-    def _sent(self, write: Write, send_before: float) -> Reply | NoReply:
+    def _sent(self, write: Write, may_send: MaySend) -> Reply | NoReply:
         run, host, world = self._run, self._host, self._run.world
         fate, delay = run.draw(world.write)
         if world.first_write_strays:
@@ -248,7 +248,7 @@ class HostPort(GroupsAlone):
         if fate is Fate.NOT_SENT or (host.down and not host.hangs):
             run.met_down(host)
             return self._one_of(NOT_SENT)
-        if world.now / 1000 >= send_before:
+        if not may_send():
             run.stopped_by_the_guard()
             return TOO_LATE
         host.ledger.sent(write)

@@ -57,7 +57,8 @@ def first_failure() -> Tally:
 
 def test_whatever_goes_wrong_every_operation_ends_as_promised(capsys: pytest.CaptureFixture[str]) -> None:
     def more(tally: Tally) -> bool:
-        return len(tally.distinct) < DISTINCT and not tally.failed
+        rare = any(tally.rows[row] < PER_ROW for row in Row)
+        return (len(tally.distinct) < DISTINCT or rare) and not tally.failed
 
     tally = search(range(2 * DISTINCT), more, processes=os.cpu_count() or 1)
     for seed, finding in tally.failed:
@@ -107,7 +108,7 @@ def test_settling_too_soon_is_noticed(monkeypatch: pytest.MonkeyPatch, limits: L
 
 
 def test_a_write_past_its_send_by_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(StepContext, "send_within", 1e9)
+    monkeypatch.setattr(StepContext, "may_send", lambda *_: lambda: True)
     first_failure()
 
 

@@ -11,6 +11,7 @@ from lockstep.worker.kinds import asked_of
 from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.answer import HttpRequest, NoReply, Reply
 from lockstep.worker.operation.content import Content, Effect, Id, Shown, WriteAnswer
+from lockstep.worker.operation.host import MaySend
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Millis, OperationId
 from lockstep.worker.operation.thing import ThingRequest
 from tests.simulation.faults import Fate, Row
@@ -146,14 +147,14 @@ class ThingPort(HostPort):
         thing: Id,
         request: HttpRequest,
         attempt: AttemptId,
-        send_before: float,
+        may_send: MaySend,
         hidden: Iterable[str] = (),
     ) -> WriteAnswer:
         operation = self._run.message.operation
         if self._host.written_over(self._knows, operation):
             raise Violation(f"{operation} writes over what a third hand made on {self._host.name}")
         action = Action.DELETE if verb == "delete" else Action.CREATE
-        said = self._write(action, attempt, send_before, request)
+        said = self._write(action, attempt, may_send, request)
         key = verb, id(said)  # every reply here is a constant of a module
         found = CLASSIFIED.get(key)
         if found is None:

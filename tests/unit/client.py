@@ -8,7 +8,7 @@ from typing import Any
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import Carry, HostClient, SystemClock
 from lockstep.worker.operation.content import WriteAnswer
-from lockstep.worker.operation.host import Clock, Host
+from lockstep.worker.operation.host import Clock, Host, in_time
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.settings import Settings
 
@@ -22,18 +22,21 @@ carry: Carry = curl.exchange
 def client(
     url: str = URL,
     *,
-    clock: Clock | None = None,
     stopping: Callable[[], bool] = lambda: False,
     token_file: str | None = None,
     **settings: Any,
 ) -> HostClient:
     """The client of one host, with the settings that a test is about."""
     host = Host(HostName("node1"), url, token_file=token_file)
-    return HostClient(host, Settings(**settings), carry, clock or SystemClock(), stopping)
+    return HostClient(host, Settings(**settings), carry, stopping)
 
 
 def write(
-    host: HostClient, action: Action = Action.CREATE, within: float = 60.0, body: str | None = None
+    host: HostClient,
+    action: Action = Action.CREATE,
+    within: float = 60.0,
+    body: str | None = None,
+    clock: Clock | None = None,
 ) -> WriteAnswer:
     """Send a write that may leave within so many seconds."""
-    return host.write(action, G, ATTEMPT, host.clock.elapsed() + within, body)
+    return host.write(action, G, ATTEMPT, in_time(clock or SystemClock(), within), body)

@@ -13,7 +13,7 @@ from lockstep.worker.hosts.wrappers import ALONE, Breaker, BreakerHost
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict, StopOrdered
 from lockstep.worker.operation.content import Effect, Flaw, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.operation.host import Silence
+from lockstep.worker.operation.host import MaySend, Silence
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, Millis, Presence, Seen
 from tests.groups_alone import GroupsAlone
 from tests.unit.client import ATTEMPT, G
@@ -70,7 +70,7 @@ class Node(GroupsAlone):
         return answer
 
     def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+        self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, body: str | None = None
     ) -> WriteAnswer:
         return WriteAnswer(Effect.APPLIED, "201")
 

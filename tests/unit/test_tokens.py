@@ -74,7 +74,7 @@ def ask(door: Door, host: HostClient) -> LookAnswer:
 def post(door: Door, host: HostClient) -> KindSaid:
     with responses.RequestsMock() as web:
         web.add_callback("POST", GROUPS, door.answer)
-        return host.write(Action.CREATE, G, ATTEMPT, 1e18)
+        return host.write(Action.CREATE, G, ATTEMPT, lambda: True)
 
 
 def test_a_get_is_repeated_with_the_token_that_came_meanwhile(door: Door, host: HostClient) -> None:
@@ -135,9 +135,9 @@ def test_looks_at_things_and_writes_of_them_take_a_token_that_was_replaced(
         assert host.look_at_thing(kind, vhost).sight is Sight.ABSENT
         assert door.shown == ["Bearer old", "Bearer new"]
         door.wanted, door.before_looking = "newest", door.rotate
-        said = host.send(kind, "create", vhost, put, ATTEMPT, 1e18)
+        said = host.send(kind, "create", vhost, put, ATTEMPT, lambda: True)
         assert said == KindSaid(Effect.NOT_SENT, "401 to a token that was replaced meanwhile")
-        assert host.send(kind, "create", vhost, put, ATTEMPT, 1e18).effect is Effect.APPLIED
+        assert host.send(kind, "create", vhost, put, ATTEMPT, lambda: True).effect is Effect.APPLIED
     assert door.shown[2:] == ["Bearer new", "Bearer newest"]
 
 
@@ -163,7 +163,9 @@ def test_a_refusal_is_one_in_whatever_words_it_is_told(door: Door, host: HostCli
         assert host.look_at_group(G).verdict is LookVerdict.SEEN
         web.add_callback("PUT", f"{URL}/api/vhosts/a", answer)
         door.wanted, door.before_looking = "newest", door.rotate
-        said = host.send(kind, "create", thing(kind), kind.request("create", thing(kind)), ATTEMPT, 1e18)
+        said = host.send(
+            kind, "create", thing(kind), kind.request("create", thing(kind)), ATTEMPT, lambda: True
+        )
     assert said.effect is Effect.NOT_SENT
 
 
@@ -185,7 +187,7 @@ def test_another_refusal_stays_one(door: Door, host: HostClient) -> None:
     with responses.RequestsMock() as web:
         web.add_callback("POST", GROUPS, forbid)
         web.add_callback("GET", f"{GROUPS}g/", forbid)
-        assert host.write(Action.CREATE, G, ATTEMPT, 1e18).effect is Effect.REFUSED
+        assert host.write(Action.CREATE, G, ATTEMPT, lambda: True).effect is Effect.REFUSED
         assert host.look_at_group(G).verdict is LookVerdict.MISCONFIGURED
         assert len(web.calls) == 2
 

@@ -206,7 +206,7 @@ def test_past_send_before_no_byte_leaves() -> None:
 def test_the_time_to_send_is_looked_at_after_connecting() -> None:
     with serving(RawServer.until_closed) as server:
         clock = JumpingClock(readings=1)  # the second reading is the guard's
-        answer = write(client(server.url, clock=clock), within=30.0)
+        answer = write(client(server.url), within=30.0, clock=clock)
         assert answer.effect is Effect.NOT_APPLIED
         assert server.connected.wait(PATIENCE), "it had connected"
     assert bytes(server.received) == b""

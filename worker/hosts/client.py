@@ -9,7 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from pathlib import Path
@@ -27,7 +27,7 @@ from lockstep.worker.operation.answer import (
     classify_write,
 )
 from lockstep.worker.operation.content import Id, Shown, WriteAnswer
-from lockstep.worker.operation.host import Clock, Host
+from lockstep.worker.operation.host import Host, MaySend
 from lockstep.worker.operation.model import Action, AttemptId, GroupId
 from lockstep.worker.process.secrets import know
 from lockstep.worker.settings import Settings
@@ -156,7 +156,6 @@ class HostClient:
     host: Host
     settings: Settings
     carry: Carry
-    clock: Clock = field(default_factory=SystemClock)
     stopping: Callable[[], bool] = lambda: False
 
     @property
@@ -167,12 +166,12 @@ class HostClient:
         return classify_look(group, self.ask(HttpRequest("GET", f"/v1/group/{group}/")))
 
     def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+        self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, body: str | None = None
     ) -> WriteAnswer:
         payload = body or json.dumps({"groupId": group})
         headers = {"Content-Type": "application/json"}
         request = HttpRequest(METHODS[action], "/v1/group/", headers, payload.encode())
-        said = self._send(request, attempt, send_before)
+        said = self._send(request, attempt, may_send)
         return replace(classify_write(action, group, said), shows_after=self.host.shows_after)
 
     def look_at_thing(self, kind: Kind, thing: Id) -> Shown:
@@ -190,11 +189,11 @@ class HostClient:
         thing: Id,
         request: HttpRequest,
         attempt: AttemptId,
-        send_before: float,
+        may_send: MaySend,
         hidden: Iterable[str] = (),
     ) -> WriteAnswer:
-        """Send a write, unless `send_before` has passed when bytes would leave; `hidden`: see `Kind.said`."""
-        return kind.said(verb, thing, self._send(request, attempt, send_before), hidden)
+        """Send a write, if it still may be sent when bytes would leave; `hidden`: see `Kind.said`."""
+        return kind.said(verb, thing, self._send(request, attempt, may_send), hidden)
 
     def unwell(self, path: str) -> str | None:
         said = self.ask(HttpRequest("GET", path))
@@ -214,14 +213,14 @@ class HostClient:
                 return said
         raise StopOrdered
 
-    def _send(self, request: HttpRequest, attempt: AttemptId, send_before: float) -> Reply | NoReply:
+    def _send(self, request: HttpRequest, attempt: AttemptId, may_send: MaySend) -> Reply | NoReply:
         """Send a write, once: with a token that is replaced meanwhile the step sends another."""
 
-        def in_time() -> bool:
-            return self.clock.elapsed() < send_before and not self.stopping()
+        def wanted() -> bool:
+            return not self.stopping() and may_send()
 
         more: dict[str, str] = {"X-Lockstep-Attempt": attempt}
-        said, replaced = self._with_token(lambda: self._call(request, more, in_time))
+        said, replaced = self._with_token(lambda: self._call(request, more, wanted))
         return NoReply(Trouble.REPLACED) if replaced else said
 
     def _with_token(self, call: Callable[[], Reply | NoReply]) -> tuple[Reply | NoReply, bool]:

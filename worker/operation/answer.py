@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from lockstep.worker.operation.content import Effect, Flaw, Id, Shown, WriteAnswer
+from lockstep.worker.operation.host import MaySend
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, Presence, Seen
 
 
@@ -210,9 +211,9 @@ class HostApi(Protocol):
         """GET the group. Raises StopOrdered before anything is sent if the worker is being stopped."""
 
     def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+        self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, body: str | None = None
     ) -> WriteAnswer:
-        """POST or DELETE the group, unless `Clock.elapsed` has passed `send_before` when bytes would leave.
+        """POST or DELETE the group, if it still may be sent when bytes would leave.
 
         `body` is the JSON to create the group with; without it the id alone is sent.
         """
@@ -227,10 +228,10 @@ class HostApi(Protocol):
         thing: Id,
         request: Any,
         attempt: AttemptId,
-        send_before: float,
+        may_send: MaySend,
         hidden: Iterable[str] = (),
     ) -> WriteAnswer:
-        """Send a write of `Kind.request`, unless `send_before` has passed when bytes would leave."""
+        """Send a write of `Kind.request`, if it still may be sent when bytes would leave."""
 
     def unwell(self, path: str) -> str | None:
         """GET a path below the host's URL; return None for any 2xx, else what came, in a few words."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -215,6 +215,16 @@ class Clock(Protocol):
 
     def new_id(self) -> AttemptId:
         """An id that no other attempt has."""
+
+
+MaySend = Callable[[], bool]
+"""Asked as the last thing before the first byte of a write leaves."""
+
+
+def in_time(clock: Clock, seconds: float) -> MaySend:
+    """Return the guard of a write that may leave within so many seconds from now."""
+    ends = clock.elapsed() + seconds
+    return lambda: clock.elapsed() < ends
 
 
 @dataclass(frozen=True, slots=True)

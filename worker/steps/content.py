@@ -10,6 +10,7 @@ from lockstep.worker.kinds.seal import Seal, SealKeys
 from lockstep.worker.operation.answer import HostApi
 from lockstep.worker.operation.content import Content, Effect, Flaw, Id, Shown, Sight, WriteAnswer, read_json
 from lockstep.worker.operation.errors import InvalidInput, ReasonKind
+from lockstep.worker.operation.host import MaySend
 from lockstep.worker.operation.model import AttemptId, Outcome
 from lockstep.worker.operation.thing import ABSENT, SECRET, Digest, Likeness, ThingLook, ThingRequest
 from lockstep.worker.operation.transitions import Forward, Miss, Order
@@ -78,7 +79,7 @@ class Thing:
         self,
         api: HostApi,
         attempt: AttemptId,
-        send_before: float,
+        may_send: MaySend,
         wanted: Content | None,
         shown: Content | None,
         keeps: Content | None,
@@ -93,7 +94,7 @@ class Thing:
         except InvalidInput as error:
             return WriteAnswer(Effect.REFUSED, f"not sent: {error}")
         hidden = self.kind.hidden(secret, wanted, shown, Content(kept=kept))
-        return api.send(self.kind, verb, self.id, request, attempt, send_before, hidden)
+        return api.send(self.kind, verb, self.id, request, attempt, may_send, hidden)
 
 
 def thing_of(context: StepContext, order: Order) -> Thing:
@@ -128,13 +129,13 @@ def _apply(this: ForwardTry, thing: Thing, order: Order, api: HostApi) -> StepRe
         if not shown.tells:
             return _missed(this, api, shown)
         attempt, look = context.clock.new_id(), thing.look(shown.content)
-        send_before = context.clock.elapsed() + context.send_within
+        may_send = context.may_send(this.operation)
         about = (order.action, order.group, this.needs())
         begun = context.store.shown(this.operation, this.host, api.fingerprint, look, attempt, *about)
         if begun.next is not Forward.SEND:
             return this.came_to(begun, reason="it may not show yet")
         said = thing.send(
-            api, attempt, send_before, thing.target, shown.content, keeps=shown.content, secret=thing.secret
+            api, attempt, may_send, thing.target, shown.content, keeps=shown.content, secret=thing.secret
         )
         needs = this.needs(said.retry_after)
         progress = context.store.finish(this.operation, this.host, attempt, said.effect, said.text, needs)
@@ -190,8 +191,7 @@ def restore(this: LookTry, order: Order) -> StepResult:
         )
     except InvalidInput as error:
         raise LookFailed(f"{SEALED}: {error}") from None
-    attempt = context.clock.new_id()
-    send_before = context.clock.elapsed() + context.send_within
+    attempt, may_send = context.clock.new_id(), context.may_send()
     seen = this.view.now, len(step.open_attempts), thing.look(shown.content, before)
     came = context.store.restore(this.operation, this.host, api.fingerprint, *seen, attempt)
     match came.next:
@@ -210,7 +210,7 @@ def restore(this: LookTry, order: Order) -> StepResult:
             pass
         case _:
             return NOTHING_TO_UNDO
-    said = thing.send(api, attempt, send_before, before, shown.content, before, {})
+    said = thing.send(api, attempt, may_send, before, shown.content, before, {})
     context.store.finish(this.operation, this.host, attempt, said.effect, said.text)
     if said.effect in SURE:
         return LOOK_AGAIN

@@ -157,14 +157,13 @@ def _send(this: LookTry, api: HostApi, body: str | None) -> StepResult:
     inverse: Action = view.action.inverse
     lost: tuple[str, ...] = ()
     while True:
-        attempt = context.clock.new_id()
-        send_before = context.clock.elapsed() + context.send_within
+        attempt, may_send = context.clock.new_id(), context.may_send()
         begun = context.store.begin_undo(this.operation, this.host, api.fingerprint, attempt, view.now)
         if begun.next is Forward.BUSY:
             return this.in_line(begun.left, begun.reason)
         if begun.next is not Forward.SEND:
             return LOOK_AGAIN
-        said = api.write(inverse, view.group, attempt, send_before, body)
+        said = api.write(inverse, view.group, attempt, may_send, body)
         came = effect_of(api, view.group, inverse, said)
         effect = IN_ROLLBACK.get(came, came)
         kept = lost if effect in (Effect.APPLIED, Effect.UNSHOWN, Effect.UNKNOWN) else ()

@@ -10,6 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
 
@@ -76,6 +77,8 @@ class _Kept:
     order: Order | None = None
     failed: str = ""
     names: int = 0
+    decided: int = 0
+    """How often steps of this process were told that it is."""
 
 
 class Orders:
@@ -98,6 +101,15 @@ class Orders:
         with self._lock:
             self._drop(operation)
         return self._of(operation)
+
+    def decided(self, operation: OperationId) -> int:
+        """Return how often steps of this process were told that an operation is decided."""
+        kept = self._kept.get(operation)
+        return 0 if kept is None else kept.decided
+
+    def note_decided(self, operation: OperationId) -> None:
+        if (kept := self._kept.get(operation)) is not None:
+            kept.decided += 1
 
     def _of(self, operation: OperationId) -> Order | None:
         with self._lock:
@@ -142,7 +154,8 @@ class Runtime:
         self.places = threading.Semaphore(settings.slice_threads)
         """For the hosts of slices."""
         self.orders = orders = Orders(store.order)
-        self.context = replace(context, order=lambda operation: orders.of(operation, lambda _: True))
+        read = partial(orders.of, agrees=lambda _: True)
+        self.context = replace(context, order=read, decided=orders.decided)
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +216,7 @@ def wrapped_host(settings: Settings, host: Host | None, breaker: Breaker | None)
     """Wrap what calls a host, the innermost wrapper first; without a breaker it is never spared."""
     if host is None:
         return None
-    watched = WatchedHost(HostClient(host, settings, curl.exchange, SystemClock(), stopping))
+    watched = WatchedHost(HostClient(host, settings, curl.exchange, stopping))
     return BreakerHost(watched, host.name, breaker) if breaker else watched
 
 

@@ -16,6 +16,7 @@ from lockstep.producer.doctor.facts import _damage
 from lockstep.worker.celery import Lockstep, make_app
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import WriteAnswer
+from lockstep.worker.operation.host import MaySend
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId, Presence, Seen
 from lockstep.worker.record.damage import noted
 from lockstep.worker.record.keys import Keys
@@ -66,7 +67,7 @@ class Node(GroupsAlone):
         return LookAnswer(LookVerdict.SEEN, "seen", Seen(Presence.PRESENT, "{}"))
 
     def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+        self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, body: str | None = None
     ) -> WriteAnswer:
         raise AssertionError("a patrol writes nothing")
 

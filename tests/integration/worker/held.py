@@ -21,6 +21,7 @@ from lockstep.worker.hosts.transfer import Transfer
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.answer import METHODS, HostApi, LookAnswer
 from lockstep.worker.operation.content import WriteAnswer
+from lockstep.worker.operation.host import MaySend
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.record.link import connect
 from lockstep.worker.record.redis import RedisStore
@@ -95,10 +96,10 @@ class HeldHost(GroupsAlone):
         return self._inner.look_at_group(group)
 
     def write(
-        self, action: Action, group: GroupId, attempt: AttemptId, send_before: float, body: str | None = None
+        self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, body: str | None = None
     ) -> WriteAnswer:
         """Write, and perhaps stop with the answer in hand."""
-        answer = self._inner.write(action, group, attempt, send_before, body)
+        answer = self._inner.write(action, group, attempt, may_send, body)
         hold(f"after {METHODS[action]} answered")
         return answer
 

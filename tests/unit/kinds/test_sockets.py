@@ -83,7 +83,9 @@ def test_every_id_leaves_as_it_was_encoded_to_no_other_place(server: RawServer, 
             ("delete", f"DELETE /x/{encoded} HTTP/1.1", f"id={encoded}".encode()),
         ):
             asked = EVERY.request("create" if verb == "create" else "delete", one)
-            said = host.send(EVERY, "create" if verb == "create" else "delete", one, asked, ATTEMPT, 1e18)
+            said = host.send(
+                EVERY, "create" if verb == "create" else "delete", one, asked, ATTEMPT, lambda: True
+            )
             assert said.effect is Effect.APPLIED
             wanted.append((line, body))
     assert requests_in(server.received) == wanted
@@ -106,7 +108,7 @@ def test_every_id_leaves_so_in_a_text_a_header_and_another_language(server: RawS
         one = thing(kind, quote(value, safe=""))
         for verb in verbs if value.isascii() else verbs[:2]:
             server.received.clear()
-            said = host.send(kind, verb, one, kind.request(verb, one), ATTEMPT, 1e18)
+            said = host.send(kind, verb, one, kind.request(verb, one), ATTEMPT, lambda: True)
             assert said.effect is Effect.APPLIED
             head, _, body = bytes(server.received).partition(b"\r\n\r\n")
             if verb == "create":
@@ -145,7 +147,7 @@ def test_a_write_without_a_body_says_so_once(server: RawServer, carry: Carry, me
         delete: DELETE /x/{{id}}
     """)
     one = thing(kind)
-    client(server, carry).send(kind, "create", one, kind.request("create", one), ATTEMPT, 1e18)
+    client(server, carry).send(kind, "create", one, kind.request("create", one), ATTEMPT, lambda: True)
     head = bytes(server.received).lower()
     assert head.endswith(b"\r\n\r\n"), "no body"
     assert (head.count(b"content-"), head.count(b"\r\ncontent-length: 0\r\n")) == (1, 1)
@@ -153,7 +155,9 @@ def test_a_write_without_a_body_says_so_once(server: RawServer, carry: Carry, me
 
 def test_a_write_that_comes_too_late_does_not_leave(server: RawServer, carry: Carry) -> None:
     one = thing(EVERY)
-    said = client(server, carry).send(EVERY, "delete", one, EVERY.request("delete", one), ATTEMPT, 0.0)
+    said = client(server, carry).send(
+        EVERY, "delete", one, EVERY.request("delete", one), ATTEMPT, lambda: False
+    )
     assert said.effect is Effect.NOT_SENT
     assert server.received == b""
 
