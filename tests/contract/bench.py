@@ -35,6 +35,9 @@ LIMITS = Limits(
     sweep_patience=60_000,
     longest_countdown=8_000,
     host_patience=max(1_000, 10 * UNIT),
+    memory_watermark=0.8,
+    replicas=0,
+    replicas_within=1000,
 )
 SETTLED = LIMITS.send_within + LIMITS.call + LIMITS.settle + 5
 """Milliseconds after which nothing of a write can land or show any more."""

@@ -243,7 +243,8 @@ def _content(group: GroupId) -> ThingRequest | None:
     """Every third group is a thing, which operations set, unless its ends are read; half have a secret."""
     every = _number(group)
     texts = {"target": "text of target", "definition": "a kind", "secret": "sealed"}
-    asked = ThingRequest("set", "vhost", "d1", Digest("target"), group, secret=every % 2 == 0, texts=texts)
+    about, secret = ("set", "vhost", "d1", Digest("target"), group), every % 2 == 0
+    asked = ThingRequest(*about, secret=secret, once=False, upsert=False, texts=texts)
     return asked if every % 3 == 2 and every % 5 != LEFT else None
 
 

@@ -38,9 +38,8 @@ class Thing:
     ) -> None:
         self.bench, self.store, self.id = bench, bench.store, OperationId(name)
         texts = {"target": "text of target", "definition": "a kind", "secret": "sealed"}
-        self.asked = ThingRequest(
-            "set", "vhost", "d1", Digest("target"), "vhost/team-a", secret, once, settle=settle, texts=texts
-        )
+        about = "set", "vhost", "d1", Digest("target"), "vhost/team-a"
+        self.asked = ThingRequest(*about, secret=secret, once=once, upsert=False, settle=settle, texts=texts)
 
     def accept(
         self, hosts: tuple[HostName, ...] = (A, B), retries: int | None = 2

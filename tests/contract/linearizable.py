@@ -48,6 +48,9 @@ LIMITS = Limits(
     sweep_patience=NEVER,
     longest_countdown=NEVER,
     host_patience=NEVER,
+    memory_watermark=0.8,
+    replicas=0,
+    replicas_within=1000,
 )
 NO_LIMITS: Mapping[str, WriteLimit] = {}
 EACH = 5

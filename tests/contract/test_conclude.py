@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -26,7 +27,8 @@ class ConcludeBench:
         app: Any = make_app(Settings(hosts="http://a:1"))
         self.app = app
         self.app.loader.import_default_modules()
-        runtime = SimpleNamespace(store=memory.memory, orders=Orders(memory.memory.order))
+        self.read = Mock(side_effect=memory.memory.order)
+        runtime = SimpleNamespace(store=memory.memory, orders=Orders(self.read))
         self.app.build_runtime = lambda _: runtime
         self.published: list[OperationId] = []
         self.counted: list[Status] = []
@@ -52,6 +54,7 @@ def test_the_callback_tells_where_an_operation_stands(memory: MemoryBench, concl
     one.apply(B).commit()
     assert concluding.says(one.id) == "committed"
     assert concluding.published == [one.id] * 3
+    assert concluding.read.call_count == 1, "what an operation is about never changes"
     assert [each.id for each in concluding.counted] == [one.id] * 3
     two = Driver(memory, "two").accepted((A, B))
     two.roll_back()
@@ -73,6 +76,9 @@ def test_the_callback_believes_no_message_about_another_group(
     assert (concluding.published, concluding.counted) == ([], [])
 
 
-def test_an_operation_without_a_record_is_told_of(memory: MemoryBench, concluding: ConcludeBench) -> None:
+def test_an_operation_without_a_record_is_told_of(
+    memory: MemoryBench, concluding: ConcludeBench, caplog: pytest.LogCaptureFixture
+) -> None:
     assert concluding.says(OperationId("lost")) == NO_RECORD
+    assert "may have been changed (this message names none)" in caplog.text
     assert (set(memory.memory.lost()), concluding.counted) == ({"lost"}, [])

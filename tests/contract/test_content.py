@@ -8,7 +8,7 @@ import pytest
 
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import AttemptState, HostName, Outcome, State, Undo
-from lockstep.worker.operation.thing import Digest, Likeness, ThingEnd, ThingLook, ThingRequest
+from lockstep.worker.operation.thing import Digest, Likeness, ThingEnd, ThingLook
 from lockstep.worker.operation.transitions import Busy, Forward, Progress, Refusal
 from tests.contract.bench import LIMITS, Bench
 from tests.contract.contents import FOREIGN, GONE, OLD, REWRITTEN, TARGET, THING, A, B, Thing, look
@@ -107,7 +107,7 @@ def test_replaced_fails_and_is_named_unless_an_earlier_attempt_may_be_what_was_r
     assert (said.outcome, "overwritten" in (said.reason or "")) == (Outcome.REFUSED, True)
     assert thing.trace(A).overwrote
     other = Thing(bench, name="two")
-    other.asked = ThingRequest("set", "vhost", "d1", Digest("target"), "vhost/other")
+    other.asked = replace(other.asked, lock="vhost/other", texts={})
     other.accepted(A)
     other.shown(A, "a1", GONE)
     other.wrote(A, "a1", Effect.UNKNOWN)

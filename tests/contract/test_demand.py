@@ -74,10 +74,11 @@ def test_what_is_undone_is_asked_of_rollback_workers_and_a_host_that_is_down_of_
     assert standing(server)["pending_hosts"] == 1
 
 
+@pytest.mark.parametrize("looked_at", [1, 2])
 def test_operations_beyond_those_that_are_looked_at_are_taken_to_be_like_them(
-    redis_bench: RedisBench, server: RedisServer, monkeypatch: pytest.MonkeyPatch
+    redis_bench: RedisBench, server: RedisServer, monkeypatch: pytest.MonkeyPatch, looked_at: int
 ) -> None:
-    monkeypatch.setattr(figures, "LOOKED_AT", 2)
+    monkeypatch.setattr(figures, "LOOKED_AT", looked_at)
     for number in range(6):
         driver = Driver(redis_bench, f"op{number}")
         driver.store.accept(driver.request(hosts(4), GroupId(f"g{number}")))
@@ -101,6 +102,7 @@ def test_times_are_told_to_the_millisecond(still_redis: RedisBench, server: Redi
     driver.apply(A)
     until = rollout(driver).bake_until
     assert until is not None
+    assert standing(server)["baking_seconds"] == {driver.id: 0}, "it has just begun"
     still_redis.pass_time(until - 10_000 - still_redis.now())
     now = standing(server)
     assert (now["baking_seconds"], now["bake_overdue_seconds"]) == ({driver.id: 20}, 0)

@@ -4,6 +4,7 @@ And what is seen of a message that has no record, and of one that the record doe
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -196,8 +197,13 @@ def test_a_rollback_that_raises_is_come_back_to_and_named(
 
 @pytest.mark.parametrize("dropped", [True, False])
 def test_a_late_message_about_an_operation_that_was_dropped_is_no_lost_record(
-    create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, dropped: bool
+    create: Driver,
+    memory: MemoryBench,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    dropped: bool,
 ) -> None:
+    caplog.set_level(logging.INFO)
     counted: list[str] = []
     monkeypatch.setattr(metrics, "count", counted.append)
     if dropped:
@@ -212,6 +218,8 @@ def test_a_late_message_about_an_operation_that_was_dropped_is_no_lost_record(
 
     assert ran(create, memory, monkeypatch, step, step) == run.DROPPED
     assert (len(counted), len(memory.memory.lost())) == ((0, 0) if dropped else (1, 1))
+    told = "was dropped after its end" if dropped else f"may have been changed ({A}, {B})"
+    assert told in caplog.text
 
 
 STRANGER = HostName("no-such-host")

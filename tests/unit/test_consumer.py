@@ -55,7 +55,7 @@ def test_many_events_are_sent_once_after_a_moment(monkeypatch: pytest.MonkeyPatc
     (ask,) = rig.soon
     ask()
     ((delay, send),) = rig.later
-    assert (delay, rig.flushed) == (received.EVENTS_WITHIN, 0)
+    assert (delay, rig.flushed) == (0.1, 0)
     send()
     assert rig.flushed == 1
 
@@ -92,6 +92,7 @@ def test_a_worker_connects_later_each_time_while_no_connection_lasts(monkeypatch
     rig = Rig(monkeypatch, RUN)
 
     def sleep(seconds: float) -> None:
+        assert seconds <= 0.1, "it looks ten times a second whether it is to stop"
         rig.now += seconds
 
     monkeypatch.setattr(received, "time", SimpleNamespace(monotonic=lambda: rig.now, sleep=sleep))
@@ -102,6 +103,22 @@ def test_a_worker_connects_later_each_time_while_no_connection_lasts(monkeypatch
         rig.now += lasted
     pauses = [round(later - earlier) for earlier, later in pairwise(connected)]
     assert pauses == [1, 2, 3, 4, 4, 3600, 1]
+
+
+def test_workers_tell_each_other_nothing_whatever_they_are_started_with(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    given: dict[str, object] = {}
+    monkeypatch.setattr(consumer.Consumer, "__init__", lambda _, *__, **options: given.update(options))
+    received.Consumer(without_gossip=False, without_mingle=False, hostname="w@h")
+    assert given == {"without_gossip": True, "without_mingle": True, "hostname": "w@h"}
+
+
+def test_why_no_tasks_are_taken_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    Rig(monkeypatch, RUN).consumer.on_connection_error_before_connected(ConnectionError("refused"))
+    assert caplog.messages == ["No tasks are taken until Redis serves: refused"]
 
 
 def test_a_worker_that_is_to_stop_waits_for_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:

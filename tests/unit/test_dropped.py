@@ -118,7 +118,8 @@ def app() -> Lockstep:
 def test_a_message_that_is_left_frees_its_place_and_is_neither_acknowledged_nor_given_back(
     app: Lockstep, left: type[Exception], to: str, wrapped: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    request, told = received(app), list[str]()
+    request, told, events = received(app), list[str](), list[object]()
+    request.send_event = lambda name, **fields: events.append((name, fields))
     request.message.delivery_tag = "tag"
     channel: Any = SimpleNamespace(do_restore=False)
     channel.qos, request.message.channel = links.QoS(channel, prefetch_count=1), channel
@@ -135,6 +136,7 @@ def test_a_message_that_is_left_frees_its_place_and_is_neither_acknowledged_nor_
     assert request not in active_requests
     request.on_failure(SimpleNamespace(exception=error))  # told once more, it does nothing more
     assert (request.acknowledged, told) == (True, [])
+    assert events == [("task-rejected", {"requeue": True})]
     assert caplog.messages == [f"{request.name}[id] is left to {to}: its record is newer"]
 
 

@@ -11,8 +11,17 @@ import pytest
 
 from lockstep.worker.celery import Lockstep, TaskName, make_app
 from lockstep.worker.monitoring import metrics
+from lockstep.worker.operation.drift import Drift, End
 from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
-from lockstep.worker.operation.model import Action, GroupId, HostName, HostRef, Millis, OperationId
+from lockstep.worker.operation.model import (
+    Action,
+    GroupId,
+    HostName,
+    HostRef,
+    Millis,
+    OperationId,
+    Presence,
+)
 from lockstep.worker.operation.transitions import Claim, Phase, Request
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.looks import PatrolResult
@@ -187,3 +196,21 @@ def test_a_repair_of_the_patrols_is_published(periods: Periods, monkeypatch: pyt
     done, said = looked(periods, monkeypatch, PatrolResult(repairs=(repair,), asked=2, answered=2))
     claim = Claim(Phase.FORWARD, GroupId("g"), Action.DELETE, (HostName("a"), HostName("b")))
     assert (done, said) == ([("r", claim)], "no drift on 2 hosts")
+
+
+@pytest.mark.parametrize(
+    ("explained", "why"),
+    [(True, "a late write, being repaired"), (False, "unexplained: see `lockstep drift`")],
+)
+def test_drift_that_is_new_is_told(
+    periods: Periods,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    explained: bool,
+    why: str,
+) -> None:
+    end = End(Presence.PRESENT, OperationId("one"), Millis(5), "url")
+    found = Drift(GroupId("g"), HostName("a"), end, Presence.ABSENT, Millis(9), explained)
+    _, said = looked(periods, monkeypatch, PatrolResult((found,), (found,), asked=1, answered=1))
+    assert said == "drift on a; 0 repairs begun"
+    assert caplog.messages == [f"drift: g is absent on a, but operation one left it present ({why})"]

@@ -37,6 +37,8 @@ def test_messages_of_ours_are_taken(task: str, names: list[str]) -> None:
     chord = {"task": TaskName.CONCLUDE, "args": ["op", "team"], "options": {}}
     assert unlike_ours(headers(task), [names, {}, {**EMBEDDED, "chord": chord}]) is None
     assert unlike_ours(headers(task, retries=3, celery_beat_task=True), [names, {}, EMBEDDED]) is None
+    most = headers(task, retries=1_000_000_000, argsrepr="x" * 10_000)
+    assert unlike_ours(most, [names, {}, EMBEDDED]) is None
 
 
 @pytest.mark.parametrize(
@@ -63,6 +65,8 @@ def test_names_are_parsed_on_receipt(names: list[Any], why: str) -> None:
         ({"id": "x" * 129}, "its id is no name"),
         ({"retries": True}, "its retries is no int"),
         ({"retries": -1}, "its retries are no count"),
+        ({"retries": 1_000_000_001}, "its retries are no count"),
+        ({"root_id": 5}, "its root_id is no str"),
         ({"shadow": "lockstep.sweep"}, "it has a shadow"),
         ({"timelimit": [5, None]}, "it has a time limit"),
         ({"stamps": {"a": 1}}, "it is part of a workflow that is not ours"),

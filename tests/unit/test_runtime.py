@@ -19,8 +19,8 @@ from celery import signals
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import Call
 from lockstep.worker.hosts.wrappers import BreakerHost
-from lockstep.worker.operation.answer import HostApi, LookVerdict, Reply
-from lockstep.worker.operation.content import Effect, WriteAnswer
+from lockstep.worker.operation.answer import HostApi, LookAnswer, LookVerdict, Reply
+from lockstep.worker.operation.content import Effect, Shown, Sight, WriteAnswer
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName, OperationId
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.settings import Settings
@@ -181,12 +181,14 @@ def test_a_worker_that_is_told_to_stop_rests_no_longer_and_one_that_starts_is_no
     assert not runtime.stopping()
 
 
-def test_a_forked_process_has_a_runtime_of_its_own() -> None:
-    app = Mock(build_runtime=lambda _: object())
+def test_a_forked_process_has_a_runtime_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    app, left = Mock(build_runtime=lambda _: object()), Mock()
+    monkeypatch.setattr(runtime, "leave_to_parent", left)
     runtimes = Runtimes()
     before = runtimes.of(app)
     assert runtimes.of(app) is before
     runtimes.start_anew()
+    left.assert_called_with(before)
     assert runtimes.of(app) is not before
 
 
@@ -208,6 +210,27 @@ def test_only_what_went_as_it_should_is_no_line_of_a_log(
     host = Mock(write=Mock(return_value=WriteAnswer(effect, "201")))
     runtime.WatchedHost(host).write(Action.CREATE, GroupId("g"), AttemptId("a"), 0.0)
     assert [each.levelname for each in caplog.records] == [level]
+
+
+def test_what_a_host_says_is_counted_in_a_word_and_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    counted: list[tuple[str, ...]] = []
+    monkeypatch.setattr(runtime, "count", lambda *what: counted.append(what))
+    host = Mock()
+    host.look_at_group.return_value = LookAnswer(LookVerdict.MISCONFIGURED, "403")
+    host.look_at_thing.return_value = Shown(Sight.ABSENT, text="404")
+    host.unwell.side_effect = [None, "503"]
+    watched: Any = runtime.WatchedHost(host)
+    watched.look_at_group(GroupId("g"))
+    watched.look_at_thing(None, None)
+    assert [watched.unwell("/health") for _ in range(2)] == [None, "503"]
+    seen, gate = ["no information, and a configuration error", "absent"], ["well", "unwell"]
+    assert counted == [("attempts", "look", each) for each in seen] + [
+        ("attempts", "health", each) for each in gate
+    ]
+    assert caplog.messages == ["look: 403", "look: 404"]
 
 
 def test_who_is_spared_is_told_by_a_client_that_gives_up_within_a_second(

@@ -9,12 +9,13 @@ import pytest
 
 from lockstep.worker.celery import make_app
 from lockstep.worker.celery.messages import cut
-from lockstep.worker.operation.model import HostName, OperationId
+from lockstep.worker.operation.model import Action, HostName, Millis, OperationId
 from lockstep.worker.operation.names import describe
+from lockstep.worker.operation.transitions import View
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import Next, StepResult
 from lockstep.worker.steps.looks import AGAIN
-from lockstep.worker.tasks.run import keep_longer_waits, summary
+from lockstep.worker.tasks.run import keep_longer_waits, summary, with_story
 
 HOSTS = tuple(HostName(f"node{n}") for n in range(1, 9))
 
@@ -87,3 +88,10 @@ def test_hosts_that_wait_for_much_longer_than_the_others_are_left_to_the_record(
     again = keep_longer_waits(parts, OperationId("op-1"), {**results, **done})
     assert again == {HOSTS[0]: 1.0, HOSTS[1]: 3.0}
     assert kept == [(HOSTS[2], 3100), (HOSTS[3], 4000), (HOSTS[4], 8000)]
+
+
+def test_of_a_host_that_the_record_does_not_have_no_story_is_told() -> None:
+    view = View(None, Millis(0), None, undo_needed=False, action=Action.CREATE, group=None)
+    parts: Any = SimpleNamespace(store=SimpleNamespace(view=lambda *_: view))
+    came = StepResult(Next.DONE, "201")
+    assert with_story(parts, OperationId("op-1"), HOSTS[0], came) is came

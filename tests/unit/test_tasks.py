@@ -18,6 +18,8 @@ from lockstep.worker.operation.model import Action, GroupId, HostName, Operation
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import NO_RECORD
+from lockstep.worker.steps.looks import gate
+from lockstep.worker.steps.rollback import raised_later, rollback, settle
 from lockstep.worker.tasks import run, runtime, sweep, tasks
 from lockstep.worker.tasks.runtime import GARBAGE, Orders, Runtimes, build_runtime
 from tests.children import in_child
@@ -166,3 +168,31 @@ def test_a_forked_process_builds_a_runtime_of_its_own() -> None:
     before = runtimes.of(app)
     assert not in_child(lambda: runtimes.of(app) is before)
     assert runtimes.of(app) is before
+
+
+def test_only_of_what_comes_every_few_seconds_flower_is_told_nothing(app: Lockstep) -> None:
+    ours = {name: task for name, task in app.tasks.items() if name.startswith("lockstep.")}
+    assert {name for name, task in ours.items() if not task.send_events} == {TaskName.SWEEP, TaskName.PATROL}
+
+
+@pytest.mark.parametrize(
+    ("name", "step", "raised"),
+    [
+        (TaskName.CREATE_GROUP, None, None),
+        (TaskName.DELETE_GROUP, None, None),
+        (TaskName.GATE, gate, None),
+        (TaskName.ROLLBACK_CREATE, rollback, raised_later),
+        (TaskName.ROLLBACK_DELETE, rollback, raised_later),
+        (TaskName.SETTLE, settle, raised_later),
+    ],
+)
+def test_each_task_runs_its_step_for_the_hosts_of_its_message(
+    monkeypatch: pytest.MonkeyPatch, app: Lockstep, name: str, step: object, raised: object
+) -> None:
+    monkeypatch.setattr(tasks, "run_steps", lambda *given: given)
+    given: Any = app.tasks[name]("op", "team", "a", "b")
+    assert given[:4] == (app.tasks[name], "op", "team", ("a", "b"))
+    assert step is None or given[4] is step
+    assert raised is None or given[5] is raised
+    if name == TaskName.GATE:
+        assert given[5].keywords == {"counted": False}, "it is no failed try to undo"

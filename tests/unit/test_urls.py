@@ -49,7 +49,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "port 0": ("http://node1:0",),
     "port missing": ("http://node1:",),
     "malformed": ("http://node1:65536", "http://node1:http", "http://[::1"),
-    "malformed|brackets": ("http://::1:80",),
+    "put it in brackets": ("http://::1", "http://::1:80", "http://::1:80/x"),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 from types import SimpleNamespace
+from typing import Any
 from unittest.mock import Mock, call
 
 import pytest
@@ -63,6 +64,28 @@ def test_a_worker_serves_its_metrics_where_a_port_is_set_and_keeps_its_lines_jso
     assert serve.return_value.call_count == serve.call_count, "it is served until the worker ends"
 
 
+def test_a_worker_has_files_logs_and_its_heart_set_up(served: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracer, theirs = Mock(), [logging.getLogger(name) for name in ("kombu.connection", "py.warnings")]
+    monkeypatch.setattr(worker, "tracing", tracer)
+    app = app_with(visibility_timeout=600, heartbeat_dir="/run/lockstep", metrics_port=9090)
+    worker._watch("w@h", SimpleNamespace(app=app, quiet=False))
+    least = app.settings.but(concurrency=1, slice_threads=1)
+    set_up: Any = worker
+    set_up.provide_files.assert_called_once_with(app.settings.open_files, least.open_files)
+    set_up.broker.install.assert_called_once_with(app.settings.broker)
+    assert [each.filters for each in theirs] == [[logs.tells_something]] * 2
+    assert set_up.heartbeat.install.call_args.args[:3] == (app, "/run/lockstep", 600)
+    tracer.instrument.assert_called_once_with(tracer.tracers("lockstep-worker"))
+    assert curl.watches[0] is tracer.calls_of.return_value
+    set_up.metrics.count_with.assert_called_once_with(served.return_value)
+
+
+def test_a_worker_does_not_start_without_its_inventory(served: Mock) -> None:
+    app = make_app(Settings(inventory="/nowhere/inventory.yaml"))
+    with pytest.raises(SystemExit, match=r'^error: inventory "/nowhere/'):
+        worker._watch("w@h", SimpleNamespace(app=app, quiet=False))
+
+
 def test_each_process_of_a_pool_watches_itself(served: Mock, monkeypatch: pytest.MonkeyPatch) -> None:
     watch, app, begins = Mock(), app_with(visibility_timeout=600), Signal()
     monkeypatch.setattr(worker, "watch_child", watch)
@@ -113,8 +136,10 @@ def test_a_process_tells_its_inventory_and_keeps_its_limits(monkeypatch: pytest.
 
 
 def test_a_line_that_comes_again_and_again_is_told_more_rarely(monkeypatch: pytest.MonkeyPatch) -> None:
-    limited = Mock()
+    limited, masked = Mock(), Mock()
     monkeypatch.setattr(logs, "limit_repeats", limited)
+    monkeypatch.setattr(worker, "mask_logs", masked)
     log = logging.Logger("lockstep.worker")  # noqa: LOG001 - nobody else has it
     signals.after_setup_logger.send(None, logger=log)
     limited.assert_called_once_with(log, worker._explain)
+    masked.assert_called_once_with(log)

@@ -250,7 +250,7 @@ NAMED_AFTER = 5
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Times in milliseconds; the defaults and their reasons are in `lockstep.worker.settings`."""
+    """Times in milliseconds; their defaults and the reasons are in `lockstep.worker.settings`."""
 
     send_within: int
     """From the opening of an attempt until its write may no longer leave."""
@@ -264,6 +264,6 @@ class Limits:
     """A longer wait is kept in the record instead of a Celery countdown."""
     host_patience: int
     """After this time without a usable answer a host is given up, while its operation is undecided."""
-    memory_watermark: float = 0.8
-    replicas: int = 0
-    replicas_within: int = 1000
+    memory_watermark: float
+    replicas: int
+    replicas_within: int

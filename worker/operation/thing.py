@@ -61,11 +61,11 @@ class ThingRequest:
     target: Digest
     lock: str
     """What two operations must not touch at once."""
-    secret: bool = False
+    secret: bool
     """A field is given that no look shows: only an answer makes it applied."""
-    once: bool = False
+    once: bool
     """No second write while one is open."""
-    upsert: bool = False
+    upsert: bool
     """A `set` that also creates."""
     settle: int = 0
     """Milliseconds that a write of this kind may take to show, if longer than the workers' setting."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 
 import pytest
 
@@ -72,6 +73,21 @@ def test_content_has_as_many_levels_as_is_said(opens: str, closes: str) -> None:
 @pytest.mark.parametrize("text", ["5", "5.0", "50e-1", "5e0"])
 def test_a_number_without_a_fraction_is_an_integer_however_it_is_written(text: str) -> None:
     assert (read_json(text), type(read_json(text))) == (5, int)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("0.0", 0),
+        ("-0e5", 0),
+        ("1e399", 10**399),
+        ("1e400", Decimal("1E+400")),
+        ("0.50", Decimal("0.5")),
+        ("-2.50e-3", Decimal("-0.0025")),
+    ],
+)
+def test_a_number_is_read_exactly_and_without_zeros_at_its_end(text: str, value: int | Decimal) -> None:
+    assert (read_json(text), str(read_json(text))) == (value, str(value))
 
 
 @pytest.mark.parametrize("text", ["[]", "{}", '{"fields": null}', '{"fields": []}'])
@@ -175,3 +191,15 @@ def test_a_text_of_the_command_line_becomes_a_value(kind: str, text: str, value:
 def test_a_text_of_several_lines_differs_by_its_lines(was: str, now: str, told: tuple[str, ...]) -> None:
     kind = least(fields="{text: {}}")
     assert diff(kind, Content({"text": was}), Content({"text": now})) == told
+
+
+def test_a_content_may_be_as_large_as_is_said() -> None:
+    kind = least(fields="{text: {}}")
+    frame = len(Content({"text": ""}).text())
+
+    def ask(size: int) -> None:
+        asked_of(kind, thing(kind), "create", {"text": "x" * (size - frame)}, {}, SealKeys())
+
+    ask(65_536)
+    with pytest.raises(InvalidInput, match="is over 65536 bytes"):
+        ask(65_537)

@@ -32,7 +32,11 @@ WRITES: list[tuple[Action, int, Effect]] = [
     *[(CREATE, status, Effect.REFUSED) for status in (401, 403, 404, 405, 413, 415, 422)],
     *[(DELETE, status, Effect.REFUSED) for status in (401, 403, 405, 413, 415, 422)],
     *[(action, status, Effect.UNKNOWN) for action in Action for status in (408, 429, 500, 502, 503, 504)],
-    *[(action, status, Effect.MISDIRECTED) for action in Action for status in (300, 301, 302, 304, 307, 308)],
+    *[
+        (action, status, Effect.MISDIRECTED)
+        for action in Action
+        for status in (300, 301, 302, 304, 307, 308, 399)
+    ],
     *[(action, status, Effect.UNKNOWN) for action in Action for status in (100, 410, 418, 451, 507, 599)],
 ]
 
@@ -72,6 +76,7 @@ def test_a_success_counts_only_if_its_body_names_no_other_group(
         (Trouble.NOT_SENT, Effect.NOT_APPLIED, LookVerdict.NO_INFORMATION),
         (Trouble.TOO_LATE, Effect.NOT_APPLIED, LookVerdict.NO_INFORMATION),
         (Trouble.LOST, Effect.UNKNOWN, LookVerdict.NO_INFORMATION),
+        (Trouble.UNREADABLE, Effect.UNKNOWN, LookVerdict.NO_INFORMATION),
     ],
 )
 def test_no_reply_is_classified_by_whether_bytes_left(
@@ -81,6 +86,7 @@ def test_no_reply_is_classified_by_whether_bytes_left(
     for action in Action:
         answer = classify_write(action, G, said)
         assert (answer.effect, answer.retry_after) == (verdict, None)
+        assert answer.unreadable is (trouble is Trouble.UNREADABLE)
         assert "reset" in answer.text
     assert classify_look(G, said).verdict is look
 
@@ -101,7 +107,7 @@ LOOKS = [
     *[(status, LookVerdict.NO_INFORMATION) for status in (408, 429, 500, 502, 503, 504, 599)],
     *[
         (status, LookVerdict.MISCONFIGURED)
-        for status in (401, 403, 405, 301, 302, 308, 201, 204, 400, 410, 451)
+        for status in (401, 403, 405, 301, 302, 308, 201, 204, 400, 410, 451, 499, 600)
     ],
 ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.host import UNLIMITED, Host, WriteLimit, age, parse_url
+from lockstep.worker.operation.host import UNLIMITED, Host, Silence, WriteLimit, age, parse_url, spared_text
 from lockstep.worker.operation.model import HostName, Millis
 
 
@@ -49,3 +49,22 @@ def test_a_url_with_a_password_is_named_by_its_host_alone() -> None:
 )
 def test_how_long_ago_is_told_by_the_largest_unit(apart: int, told: str) -> None:
     assert age(Millis(0), Millis(apart)) == told
+
+
+@pytest.mark.parametrize(
+    ("left", "lasts"),
+    [
+        (12_000_400, "for 12000 s"),
+        (1_600, "for 2 s"),
+        (400, "for 1 s"),
+        (0, "until one look has found out whether it answers"),
+    ],
+)
+def test_for_how_long_a_host_is_spared_is_told_in_seconds(left: int, lasts: str) -> None:
+    silence = Silence(HostName("node1"), Millis(0), Millis(1), 3, "GET timed out")
+    assert silence.text(left) == f"spared {lasts}: 3 looks in a row failed (GET timed out)"
+    assert silence.text(left) == spared_text(left / 1000, 3, "GET timed out")
+
+
+def test_a_fingerprint_is_that_which_earlier_releases_kept() -> None:
+    assert Host(HostName("node1"), "http://node1:80").fingerprint == "6c16da1bda24"

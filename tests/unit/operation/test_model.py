@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 
 from lockstep.worker.operation.model import (
@@ -12,6 +15,7 @@ from lockstep.worker.operation.model import (
     Presence,
     Step,
 )
+from lockstep.worker.operation.thing import Digest, ThingRequest
 
 
 def attempt(name: str, state: AttemptState, *, undo: bool = False) -> Attempt:
@@ -40,3 +44,15 @@ def test_only_open_attempts_are_open_and_only_forward_ones_count_as_writes() -> 
     step = Step(HostName("a"), attempts=(*attempts, attempt("undo", AttemptState.OPEN, undo=True)))
     assert [each.id for each in step.open_attempts] == ["open", "undo"]
     assert step.writes == len(AttemptState)
+
+
+def test_what_is_kept_of_a_request_is_read_back_without_its_texts() -> None:
+    about = "set", "vhost", "d1", Digest("t"), "vhost/a"
+    asked = ThingRequest(*about, secret=True, once=False, upsert=True, texts={"t": "its text"})
+    kept = asked.kept()
+    assert "settle" not in kept
+    assert json.loads(kept)["waved"] is False
+    assert ThingRequest.of(kept) == asked
+    assert (ThingRequest.of(kept).settle, ThingRequest.of(kept).texts) == (0, {})
+    slow = replace(asked, settle=5000, seal="key")
+    assert ThingRequest.of(slow.kept(waved=True)) == slow

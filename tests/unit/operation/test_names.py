@@ -10,10 +10,9 @@ from hypothesis import strategies as st
 
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.names import (
-    LONGEST_WATCH,
     MAX_LENGTH,
-    MOST_LISTED,
     is_plain_name,
+    is_subject,
     parse_deadline,
     parse_group_id,
     parse_limit,
@@ -61,6 +60,14 @@ def test_a_deadline_is_kept_in_milliseconds(given: float, milliseconds: int) -> 
 def test_a_name_may_be_as_long_as_is_said() -> None:
     assert is_plain_name("a" * 128)
     assert not is_plain_name("a" * 129)
+    assert parse_group_id("a" * 128) == "a" * 128
+
+
+def test_a_thing_has_a_longer_name_than_a_group() -> None:
+    assert is_subject("a" * 128)
+    assert is_subject("zone/" + "a" * 8187)
+    assert not is_subject("zone/" + "a" * 8188)
+    assert not is_subject("a" * 129)
 
 
 @PARSERS
@@ -90,7 +97,8 @@ def test_a_shown_value_is_quoted_and_escaped() -> None:
     assert show("team-a") == '"team-a"'
     assert show('a"b\n') == '"a\\"b\\n"'
     assert show(7) == "7"
-    assert show("x" * 500).endswith("… (502 characters)")
+    assert show("x" * 58) == f'"{"x" * 58}"'
+    assert show("x" * 59) == f'"{"x" * 59}… (61 characters)'
 
 
 @pytest.mark.parametrize(
@@ -98,9 +106,9 @@ def test_a_shown_value_is_quoted_and_escaped() -> None:
     [
         (partial(parse_deadline, longest=60), 0, 0.001, 60),
         (parse_timeout, -0.001, 0, None),
-        (parse_retries, -1, 0, None),
-        (parse_watch, 0, 0.001, LONGEST_WATCH),
-        (parse_limit, 0, 1, MOST_LISTED),
+        (parse_retries, -1, 0, 1_000_000),
+        (parse_watch, 0, 0.001, 3600),
+        (parse_limit, 0, 1, 10_000),
     ],
 )
 def test_a_number_may_be_as_small_and_as_large_as_it_says(
@@ -113,3 +121,17 @@ def test_a_number_may_be_as_small_and_as_large_as_it_says(
         assert parse(most)
         with pytest.raises(InvalidInput):
             parse(most + 1)
+
+
+@pytest.mark.parametrize("value", [1.5, True, "5"])
+@pytest.mark.parametrize("parse", [parse_retries, parse_limit])
+def test_a_count_is_a_whole_number(parse: Callable[[object], object], value: object) -> None:
+    with pytest.raises(InvalidInput, match="give a whole number"):
+        parse(value)
+
+
+@pytest.mark.parametrize("value", [True, "5"])
+@pytest.mark.parametrize("parse", [partial(parse_deadline, longest=60), parse_timeout, parse_watch])
+def test_seconds_are_a_number(parse: Callable[[object], object], value: object) -> None:
+    with pytest.raises(InvalidInput, match="give seconds"):
+        parse(value)

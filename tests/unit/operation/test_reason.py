@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from lockstep.worker.operation.errors import ReasonKind, told, told_of
+from lockstep.worker.operation.errors import LockstepError, ReasonKind, told, told_of
 from lockstep.worker.operation.model import Outcome
 from tests.twin.record import SUCCEEDED
 
@@ -35,3 +35,8 @@ def test_what_concerns_no_host_names_none() -> None:
 
 def test_which_outcomes_are_successes() -> None:
     assert {Outcome.APPLIED, Outcome.UNCHANGED} == SUCCEEDED
+
+
+def test_an_error_is_one_line_with_its_remedy() -> None:
+    assert str(LockstepError("it is wrong")) == "it is wrong"
+    assert str(LockstepError("it is wrong", "mend it")) == "it is wrong; mend it"

@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.host import Host, local
 from lockstep.worker.operation.model import Hold, HostName, Millis, Moment, RolloutState, Stage
 from lockstep.worker.operation.story import not_held
 from lockstep.worker.operation.transitions import Refusal
 from lockstep.worker.operation.waves import (
     LONGEST,
     Pace,
+    Rollout,
     by_size,
     earliest_end,
     idle,
     parse_health,
     parse_span,
+    told_hold,
+    told_rollout,
     worked,
 )
 from tests.unit.producer.samples import OPERATION
@@ -32,6 +36,7 @@ THREE = [HostName(name) for name in "abc"]
         (3, "1,10%,100%", [1, 1, 1]),
         (300, "1,10%,100%", [1, 30, 269]),
         (100, "58%", [58, 42]),
+        (300, "50%", [150, 150]),
         (5, "2", [2, 2, 1]),
         (4, "100%", [4]),
         (4, "9" * 9, [4]),
@@ -53,6 +58,7 @@ def test_sizes_that_are_none_are_refused_by_name(text: str) -> None:
 def test_more_waves_than_anybody_can_watch_are_refused() -> None:
     with pytest.raises(InvalidInput, match="at most 100 waves"):
         by_size([HostName(f"n{number}") for number in range(101)], "1")
+    assert max(by_size([HostName(f"n{number}") for number in range(100)], "1").values()) == 100
 
 
 BAKING = RolloutState(1, 2, Stage.BAKING, None, Millis(90_000), None, bake=60_000, changed=1)
@@ -73,6 +79,65 @@ def test_nothing_is_committed_before_its_bake_is_over(standing: RolloutState, ea
     assert earliest_end(standing, Millis(50_000)) == earliest
 
 
+@pytest.mark.parametrize(
+    ("standing", "told"),
+    [
+        (BAKING, f"wave 1 of 2, baking until {local(Millis(90_000))}"),
+        (replace(BAKING, bake_until=None), "wave 1 of 2, baking"),
+        (replace(BAKING, stage=Stage.WORKING), "wave 1 of 2, working"),
+        (replace(BAKING, stage=Stage.GATING, round=3), "wave 1 of 2, gating in round 3"),
+        (
+            replace(BAKING, stage=Stage.WAITING, hold=Hold(1, "ann", "why", Millis(0), Millis(99))),
+            "wave 1 of 2, waiting, held by ann: why",
+        ),
+    ],
+)
+def test_how_far_it_is_is_told_in_a_few_words(standing: RolloutState, told: str) -> None:
+    assert told_rollout(standing) == told
+
+
+HELD = Moment(Millis(10_000), "held", 1, "ann: why")
+PROMOTED = Moment(Millis(70_000), "released", 1)
+
+
+@pytest.mark.parametrize(
+    ("moments", "told"),
+    [
+        ((HELD,), "held by ann: why"),
+        ((HELD, Moment(Millis(20_000), "done", 1)), "held by ann: why"),
+        ((HELD, PROMOTED), "promoted"),
+        ((PROMOTED, HELD), "held by ann: why"),
+        ((Moment(Millis(20_000), "done", 1),), None),
+    ],
+)
+def test_who_held_it_last_is_told(moments: tuple[Moment, ...], told: str | None) -> None:
+    standing = replace(BAKING, moments=moments)
+    assert told_hold(standing, None) == told
+    ago = "1 min ago" if moments[-1] is PROMOTED else "2 min ago"
+    assert told_hold(standing, Millis(130_000)) == (told and f"{told}, {ago}")
+
+
+def test_the_order_in_which_hosts_are_named_makes_no_other_request() -> None:
+    one = Rollout({HostName("a"): 1, HostName("b"): 2})
+    assert one.kept() == Rollout({HostName("b"): 2, HostName("a"): 1}).kept()
+    assert json.loads(one.kept())["hold_most"] == 7 * 24 * 3_600_000
+
+
+def test_what_is_not_given_is_as_the_inventory_says() -> None:
+    usual = Pace("5", bake="9m", hold=True, health="/usual")
+    assert Pace("1,100%", bake="1m").over(usual) == Pace("1,100%", bake="1m", hold=True, health="/usual")
+    assert Pace(bake="1m").over(usual) == replace(usual, bake="1m", by_default=True)
+    assert Pace("1,100%", hold=True, expires="1h").over(Pace()) == Pace("1,100%", hold=True, expires="1h")
+
+
+@pytest.mark.parametrize(
+    "pace", [Pace("0"), Pace("1", bake="0s"), Pace("1", expires="never"), Pace(hold=True)]
+)
+def test_what_no_hosts_could_go_by_is_refused_before_they_are_known(pace: Pace) -> None:
+    with pytest.raises(InvalidInput):
+        pace.check()
+
+
 def test_a_duration_is_told_without_bakes_and_holds() -> None:
     begun = OPERATION.created_at
     course = [
@@ -89,6 +154,10 @@ def test_a_duration_is_told_without_bakes_and_holds() -> None:
     undecided = replace(OPERATION, rollout=rollout)
     assert worked(undecided) is None
     assert idle(undecided, Millis(begun + 150)) == 60 + 25 + 20
+    assert [idle(undecided, Millis(begun + at)) for at in (120, 130, 131)] == [85, 85, 86]
+    at_work = replace(BAKING, moments=(Moment(begun, "wave", 1), Moment(Millis(begun + 5), "held", 1)))
+    for working in (OPERATION, replace(OPERATION, rollout=at_work)):
+        assert idle(working, Millis(begun + 150)) == 0
     ended = replace(undecided, decided_at=Millis(begun + 150), ended_at=Millis(begun + 170))
     assert worked(ended) == 10 + 5 + 30 + 20
 
@@ -105,6 +174,7 @@ def test_a_host_has_its_own_health_path_or_that_of_all() -> None:
     rollout = Pace("1,100%", health="/all").rollout(hosts)
     assert rollout is not None
     assert (rollout.gate, rollout.health) == (True, {"a": "/all", "b": "/own"})
+    assert (rollout.bake, rollout.hold, rollout.within) == (0, False, None)
 
 
 @pytest.mark.parametrize(

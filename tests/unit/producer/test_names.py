@@ -45,3 +45,9 @@ def test_an_unnamed_user_is_told_by_number(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("socket.gethostname", lambda: "pod-1\n")
     assert whoami() == f"uid-{os.getuid()}@pod-1?"
     assert parse_note("created_by", whoami())
+
+
+def test_a_note_may_be_as_long_as_is_said() -> None:
+    assert parse_note("reason", "x" * 200) == "x" * 200
+    with pytest.raises(InvalidInput, match="at most 200 characters"):
+        parse_note("reason", "x" * 201)
