@@ -61,7 +61,10 @@ def read(arguments: Sequence[str] | None = None) -> Spec:
     ports = node_ports(given)
     last = max(ports.values())
     admin = (last + 1 if last else 0) if given.admin_port is None else given.admin_port
-    check_port(admin, "--admin-port")
+    for name, port in {**ports, "--admin-port": admin}.items():
+        if not 0 <= port <= 65535:
+            rule = "outside 1 to 65535; choose a lower one, or 0 for a free one"
+            raise InputError(f"{name} leads to port {port}, {rule}")
     taken = [port for port in (*ports.values(), admin) if port]
     if len(taken) != len(set(taken)):
         raise InputError(f"ports {taken} name one twice; every node and the admin need their own")
@@ -89,25 +92,14 @@ def node_ports(given: argparse.Namespace) -> dict[str, int]:
             numbers = [int(port) for port in given.ports.split(",")]
         except ValueError:
             raise InputError(f'--ports "{given.ports}" is not a list of numbers such as 5001,5002') from None
-        option = "--ports"
     else:
         count = 1 if given.node else 5 if given.nodes is None else given.nodes
         first = 5001 if given.port is None else given.port
         if not 1 <= count <= MOST_NODES:
             raise InputError(f"--nodes {count} is outside 1 to {MOST_NODES}; choose a number in between")
         numbers = [first + index if first else 0 for index in range(count)]
-        option = "--port"
-    for number in numbers:
-        check_port(number, option)
     names = [given.node] if given.node else [f"node{index}" for index in range(1, len(numbers) + 1)]
     return dict(zip(names, numbers, strict=True))
-
-
-def check_port(port: int, option: str) -> None:
-    if not 0 <= port <= 65535:
-        raise InputError(
-            f"{option} leads to port {port}, outside 1 to 65535; choose a lower one, or 0 for a free one"
-        )
 
 
 def read_rules(path: Path, nodes: Sequence[str]) -> tuple[Rule, ...]:

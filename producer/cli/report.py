@@ -11,11 +11,11 @@ from string import Template
 from types import MappingProxyType
 
 from lockstep.producer.cli.output import printable
-from lockstep.producer.cli.text import event_row, facts_of, host_row, host_table
+from lockstep.producer.cli.text import event_row, facts_of, hosts_told
 from lockstep.producer.operators.history import MEANINGS, NO_METHODS, Methods, last_moment, timeline
 from lockstep.worker.operation.model import Attempt, AttemptState, HostName, Millis, Status, Step
 from lockstep.worker.operation.names import alike, seconds
-from lockstep.worker.operation.story import call, host_result, in_brief, story
+from lockstep.worker.operation.story import call, in_brief, story
 from lockstep.worker.operation.waves import told_moment
 
 PAGE = Template((files("lockstep.producer.cli") / "report.html").read_text("utf-8"))
@@ -143,7 +143,6 @@ def tick(span: int) -> int:
     return next(each for each in rounded if span / each <= TICKS)
 
 
-HOSTS = ("Host", "Before", "What happened", "Writes", "Note")
 EVENTS = ("After", "Host", "What", "What came back", "Known as", "Known after")
 
 
@@ -160,7 +159,6 @@ def page(
     """
     end = max(operation.ended_at or now, last_moment(operation, steps))
     settling = ", settling" if operation.settling else ""
-    rows = (host_row(host_result(operation, step)) for step in steps)
     return PAGE.substitute(
         title=_text(f"{operation.verb} {operation.group}"),
         state=_text(operation.state.replace("_", " ") + settling),
@@ -169,7 +167,7 @@ def page(
         facts=_facts(operation, end),
         chart=chart(operation, sorted(steps, key=lambda step: step.wave), end, methods),
         legend=_legend(operation.rollout is not None),
-        hosts=_table(*host_table(operation, HOSTS, rows, steps)),
+        hosts=_table(*hosts_told(operation, steps)),
         differences=_differences(differences),
         events=_table(EVENTS, (event_row(operation, each) for each in timeline(operation, steps, methods))),
         id=operation.id,
@@ -214,7 +212,7 @@ def _legend(waves: bool) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in header)
+    head = "".join(f"<th>{name.capitalize()}</th>" for name in header)
     body = "\n".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
 

@@ -13,7 +13,7 @@ from lockstep.producer.operators.history import Event
 from lockstep.worker.operation.host import age, local
 from lockstep.worker.operation.model import Millis, Outcome, State, Status, Step, Undo
 from lockstep.worker.operation.names import counted, named, seconds
-from lockstep.worker.operation.story import HostResult, Result
+from lockstep.worker.operation.story import HostResult, Result, host_result
 from lockstep.worker.operation.waves import idle, told_hold, told_rollout
 
 C = TypeVar("C", bound=Cell)
@@ -72,7 +72,15 @@ def host_table(
         return header, list(rows)
     by_wave = sorted(zip(steps, rows, strict=True), key=lambda pair: pair[0].wave)
     placed = [(row[0], str(step.wave), *row[1:]) for step, row in by_wave]
-    return (header[0], "WAVE" if header[0].isupper() else "Wave", *header[1:]), placed
+    return (header[0], "WAVE", *header[1:]), placed
+
+
+def hosts_told(
+    operation: Status | None, steps: Sequence[Step]
+) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+    """Return the table of what happened to each host; it is empty before the operation could be read."""
+    rows = [host_row(host_result(operation, step)) for step in steps] if operation else []
+    return host_table(operation, HOST_HEADER, rows, steps)
 
 
 def _state(operation: Status) -> str:

@@ -77,7 +77,7 @@ class MockCluster(Child):
         """Describe a cluster on consecutive ports, the admin API last; free ones for 0 or a taken port."""
         ports = [first_port + offset for offset in range(nodes + 1)]
         if not first_port or [free_port(port) for port in ports] != ports:
-            ports = [free_port() for _ in ports]
+            ports = sorted(free_port() for _ in ports)
         *urls, self.admin_url = (f"http://{LOOPBACK}:{port}" for port in ports)
         self.nodes = {f"node{number}": url for number, url in enumerate(urls, 1)}
         """Node name -> base URL."""

@@ -27,13 +27,11 @@ from lockstep.producer.cli.output import (
     printable,
 )
 from lockstep.producer.cli.text import (
-    HOST_HEADER,
     LIST_HEADER,
     TIMELINE_HEADER,
     event_row,
     facts_of,
-    host_row,
-    host_table,
+    hosts_told,
     list_row,
 )
 from lockstep.producer.operators.history import timeline
@@ -41,7 +39,6 @@ from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
 from lockstep.worker.operation.model import Action, State, Status, Step
 from lockstep.worker.operation.names import alike, parse_moment, subject
 from lockstep.worker.operation.names import show as quoted
-from lockstep.worker.operation.story import host_result
 
 
 @command()
@@ -62,8 +59,7 @@ def _tell(session: Session, operation: Status, steps: Sequence[Step]) -> None:
     for name, value in facts_of(operation, session.client().now()):
         answer(f"{name:<10} {paint(*in_colour(value))}")
     answer("")
-    rows = (host_row(host_result(operation, step)) for step in steps)
-    answer_table(*host_table(operation, HOST_HEADER, rows, steps))
+    answer_table(*hosts_told(operation, steps))
 
 
 @command("list")

@@ -22,21 +22,16 @@ from lockstep.producer.cli.output import (
     printable,
     reader_gone,
 )
-from lockstep.producer.cli.text import LIST_HEADER, NOTHING, SILENT, describe, host_table, list_row
+from lockstep.producer.cli.text import LIST_HEADER, SILENT, describe, hosts_told, list_row
 from lockstep.producer.process import Stopped
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.operation.host import local
-from lockstep.worker.operation.model import AttemptState, Status, Step
-from lockstep.worker.operation.story import story
+from lockstep.worker.operation.model import Status, Step
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from lockstep.producer.client.client import ClusterClient
     from lockstep.producer.client.operation import Operation
-
-HOST_HEADER = ("HOST", "BEFORE", "WHAT HAPPENED", "WRITES", "LAST ERROR", "NEXT RETRY")
-
 
 Lines = list[tuple[str, str]]
 """Each under a key: told again only if it differs from the last one under it."""
@@ -65,7 +60,7 @@ def operation_lines(operations: Iterable[Status] | None) -> Lines:
 
 def host_lines(operation: Status | None, steps: Iterable[Step], known: Status | None = None) -> Lines:
     """Return a line for each host, then one for the operation; `known` is what it was when last read."""
-    _, rows = _rows(operation or known, list(steps))
+    _, rows = hosts_told(operation or known, list(steps))
     return [*((row[0], "  ".join(row)) for row in rows), ("", _line(operation))]
 
 
@@ -78,30 +73,6 @@ def operation_json(operations: Iterable[Status] | None) -> Lines:
 def host_json(operation: Status | None, steps: Iterable[Step], *_: object) -> Lines:
     """Return the operation with its hosts as a JSON document; nothing while Redis does not answer."""
     return [(operation.id, json.dumps(full_document(operation, steps)))] if operation else []
-
-
-def _rows(operation: Status | None, steps: Sequence[Step]) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
-    return host_table(operation, HOST_HEADER, (host_cells(operation, step) for step in steps), steps)
-
-
-def host_cells(operation: Status | None, step: Step) -> tuple[str, ...]:
-    """Return a host under HOST_HEADER; None for an operation that could not be read yet."""
-    return (
-        step.host,
-        step.before.presence if step.before else NOTHING,
-        story(operation.action, step, operation.decided_at).text if operation else NOTHING,
-        str(len(step.attempts)),
-        last_error(step) or NOTHING,
-        NOTHING if step.due_at is None else local(step.due_at),
-    )
-
-
-def last_error(step: Step) -> str | None:
-    """Return why the host is not done: the step's reason, else the answer to its last write if it failed."""
-    if step.reason:
-        return step.reason
-    last = step.attempts[-1] if step.attempts else None
-    return last.answer if last and last.state is not AttemptState.APPLIED else None
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[Cell]], caption: str = "") -> RenderableType:
@@ -125,7 +96,7 @@ def hosts_table(
     operation: Status | None, steps: Iterable[Step], known: Status | None = None
 ) -> RenderableType:
     """Return one operation's hosts as a table; `known` is what it was when last read."""
-    return table(*_rows(operation or known, list(steps)), printable(_line(operation)))
+    return table(*hosts_told(operation or known, list(steps)), printable(_line(operation)))
 
 
 def _line(operation: Status | None) -> str:

@@ -36,8 +36,8 @@ def test_one_operation_in_a_pipe_until_its_end(operation: Operation, hand: Hand)
 
     lines = out.splitlines()
     assert (process.returncode, err) == (0, "")
-    assert first == "node1  -  nothing sent yet  0  -  -\n"
-    assert "node1  absent  changed by its write before the decision  1  -  -" in lines
+    assert first == "node1  -  nothing sent yet  0  -\n"
+    assert "node1  absent  changed by its write before the decision  1  -" in lines
     assert lines[-1] == f"create team-a: committed, 3 of 3 hosts done (operation {operation.id})"
     assert "\x1b" not in out
 

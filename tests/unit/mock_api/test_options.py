@@ -52,8 +52,9 @@ def test_faults_are_read_from_a_file(tmp_path: Path) -> None:
     [
         ("--nodes 0", "--nodes 0 is outside 1 to 2000"),
         ("--nodes many", "invalid int value: 'many'"),
-        ("--port 65533", "leads to port 65536"),
+        ("--port 65533", "node4 leads to port 65536, outside 1 to 65535; choose a lower one, or 0"),
         ("--admin-port 70000", "--admin-port leads to port 70000"),
+        ("--ports 7001,-1", "node2 leads to port -1"),
         ("--ports 1,two", '--ports "1,two" is not a list of numbers'),
         ("--ports 7001,7001", "name one twice"),
         ("--ports 7001 --port 1", "both name ports"),

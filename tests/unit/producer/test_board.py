@@ -9,10 +9,8 @@ from rich.console import Console, RenderableType
 
 from lockstep.producer.cli.commands.watch import (
     NewLines,
-    host_cells,
     host_lines,
     hosts_table,
-    last_error,
     operation_lines,
     operations_table,
 )
@@ -54,7 +52,7 @@ def test_hosts_come_before_their_operation_and_only_when_changed() -> None:
     assert len(changes.of(host_lines(ROLLED_BACK, STEPS))) == len(STEPS) + 1
     changed = (replace(STEPS[0], reason="reset"), *STEPS[1:])
     assert changes.of(host_lines(ROLLED_BACK, changed)) == [
-        "node1  absent  changed by its write before the decision, undone: DELETE answered 200  2  reset  -"
+        "node1  absent  changed by its write before the decision, undone: DELETE answered 200  2  reset"
     ]
     assert changes.of(host_lines(None, changed, ROLLED_BACK)) == [SILENT]
     settling = replace(ROLLED_BACK, ended=False, settling=True)
@@ -63,19 +61,24 @@ def test_hosts_come_before_their_operation_and_only_when_changed() -> None:
     assert line.endswith(", settling"), "locked until its lost writes settle"
 
 
-def test_the_last_error_is_of_the_last_write_unless_the_step_has_a_reason() -> None:
+def told(step: Step) -> str:
+    return host_lines(OPERATION, [step])[0][1]
+
+
+def test_the_last_error_is_told_as_in_status() -> None:
     lost = write("a", 0, None, AttemptState.OPEN, "answer lost: reset")
-    step = Step(HostName("node1"), attempts=(write("b", 0, 1), lost))
-    assert last_error(step) == "answer lost: reset"
-    assert last_error(replace(step, reason="refused (403)")) == "refused (403)"
-    assert last_error(replace(step, attempts=(lost, write("b", 0, 1)))) is None
-    assert last_error(Step(HostName("node1"))) is None
+    step = Step(HostName("node1"), attempts=(write("b", 0, 1, AttemptState.NOT_APPLIED, "500"), lost))
+    assert told(step) == "node1  -  perhaps changed by write 2 of 2 (answer lost: reset)  2  -"
+    assert told(replace(step, reason="refused (403)")).endswith("  2  refused (403)")
+    applied = replace(step, attempts=(lost, write("b", 0, 1)))
+    assert told(applied) == "node1  -  changed by write 2 of 2, a write of it may still land  2  -"
+    assert told(Step(HostName("node1"))) == "node1  -  nothing sent yet  0  -"
 
 
 def test_the_next_retry_is_shown() -> None:
     with zone("Asia/Kolkata"):
-        cells = host_cells(OPERATION, Step(HostName("node1"), due_at=Millis(START)))
-    assert cells[-1] == "2023-11-15 03:43:20 IST"
+        line = told(Step(HostName("node1"), reason="500", due_at=Millis(START)))
+    assert line.endswith("  500; again at 2023-11-15 03:43:20 IST")
 
 
 def test_tables_name_every_host_and_escape_what_moves_the_cursor() -> None:

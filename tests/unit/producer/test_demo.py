@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from lockstep.producer.cli.commands.watch import host_cells
+from lockstep.producer.cli.commands.watch import host_lines
 from lockstep.producer.cli.report import came_to
 from lockstep.producer.demo import play
 from lockstep.producer.process import UNWRITTEN
@@ -109,11 +109,11 @@ def test_in_a_file_each_change_is_a_line_and_on_a_terminal_it_is_drawn_over(foll
     _, plain = followed(DONE, State.COMMITTED, node1=ours, node2=ours)
     assert "\x1b" not in plain
     assert [line for line in plain.splitlines() if line and line[0] != " "] == [
-        "node1  -  changed by its write  1  -  -",
-        "node2  -  nothing sent yet  0  -  -",
+        "node1  -  changed by its write  1  -",
+        "node2  -  nothing sent yet  0  -",
         "create team-a: applying, 0 of 3 hosts done (operation 7f3c)",
-        "node1  -  changed by its write before the decision  1  -  -",
-        "node2  -  not changed: nothing was sent  0  -  -",
+        "node1  -  changed by its write before the decision  1  -",
+        "node2  -  not changed: nothing was sent  0  -",
         "create team-a: committed, 2 of 3 hosts done (operation 7f3c)",
     ]
     assert "create team-a  committed in 1.5 s; lost writes settled after 4.0 s" in plain
@@ -181,5 +181,7 @@ def test_a_host_that_was_at_work_when_it_was_decided_is_told_of_in_words() -> No
 
 def test_a_host_that_is_being_written_to_is_told_from_one_that_was_not() -> None:
     begun = Step(HostName("node1"), attempts=(attempt("a1"),))
-    told = [host_cells(OPERATION, step)[2] for step in (begun, Step(HostName("node2")))]
-    assert told == ["changed by its write", "nothing sent yet"]
+    assert host_lines(OPERATION, (begun, Step(HostName("node2"))))[:2] == [
+        ("node1", "node1  -  changed by its write  1  -"),
+        ("node2", "node2  -  nothing sent yet  0  -"),
+    ]

@@ -11,8 +11,7 @@ from typing import Any
 
 import pytest
 
-from lockstep.producer.cli.commands.watch import HOST_HEADER as WATCHED
-from lockstep.producer.cli.commands.watch import host_cells, host_lines
+from lockstep.producer.cli.commands.watch import host_lines
 from lockstep.producer.cli.output import full_document
 from lockstep.producer.cli.report import page
 from lockstep.producer.cli.text import HOST_HEADER, host_row
@@ -34,9 +33,9 @@ def in_status_and_show(operation: Status, host: Step) -> str:
 
 
 def in_watch(operation: Status, host: Step) -> str:
-    cells = host_cells(operation, host)
+    cells = host_row(result_of(operation, [host]).hosts[0])
     assert host_lines(operation, [host])[0] == (NODE1, "  ".join(cells))
-    return dict(zip(WATCHED, cells, strict=True))[TOLD]
+    return dict(zip(HOST_HEADER, cells, strict=True))[TOLD]
 
 
 def in_python(operation: Status, host: Step) -> str:
