@@ -16,7 +16,6 @@ from lockstep.worker.operation.content import Content, Id, Sight, canonical
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, Presence, Step
-from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.thing import ABSENT, DEFINITION, Digest, Likeness
 from lockstep.worker.settings import Settings
 
@@ -199,7 +198,7 @@ class SyncItem:
     """False if the ends of the other hosts contradict each other."""
 
 
-def sync_plan(store: Store, host: Host, settings: Settings) -> list[SyncItem]:
+def sync_plan(store: RedisStore, host: Host, settings: Settings) -> list[SyncItem]:
     """Tell, for every group of which an operation has ended, what the host holds and what it should hold.
 
     The host's own last end counts; a host without one should hold what all others agree on.

@@ -15,7 +15,6 @@ from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.operation.answer import HostApi
 from lockstep.worker.operation.host import Backoff, Limits, Pause, WriteLimit
 from lockstep.worker.operation.model import GroupId, HostName, Millis, OperationId
-from lockstep.worker.operation.store import Store
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.queries import WriteLimits
 from lockstep.worker.record.redis import RedisStore
@@ -63,9 +62,10 @@ class Counts(NamedTuple):
 class Bench(Protocol):
     """One empty store, and the hand that tests hold over it."""
 
-    store: Store
+    store: RedisStore
+    """Or its twin, which has the methods that are tested, with the same parameters."""
 
-    def limited(self, **changes: Any) -> Store:
+    def limited(self, **changes: Any) -> RedisStore:
         """The same records under other limits."""
         ...
 
@@ -128,9 +128,9 @@ class RedisBench:
     def __init__(self, client: redis.Redis, clock: WrongClock | None) -> None:
         self.client = client
         self._clock = clock
-        self.store: Store = self.limited()
+        self.store = self.limited()
 
-    def limited(self, **changes: Any) -> Store:
+    def limited(self, **changes: Any) -> RedisStore:
         return RedisStore(self.client, Keys(PREFIX), replace(LIMITS, **changes))
 
     def now(self) -> Millis:
@@ -209,15 +209,15 @@ class MemoryBench:
     def __init__(self) -> None:
         self.time = Millis(1_000_000)
         self.memory = MemoryStore(self.now, LIMITS)
-        self.store: Store = self.memory
+        self.store = cast(RedisStore, self.memory)
 
-    def limited(self, **changes: Any) -> Store:
+    def limited(self, **changes: Any) -> RedisStore:
         twin = MemoryStore(self.now, replace(LIMITS, **changes))
         mine = self.memory
         twin.records, twin.locks, twin.left = mine.records, mine.locks, mine.left
         twin.suspected, twin.looks, twin.drifted = mine.suspected, mine.looks, mine.drifted
         twin.limited, twin.lines = mine.limited, mine.lines
-        return twin
+        return cast(RedisStore, twin)
 
     def now(self) -> Millis:
         return self.time

@@ -18,8 +18,8 @@ from lockstep.worker.operation.model import (
     Status,
     Step,
 )
-from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.transitions import Accepted, Busy, Forward, Miss, Progress, Request, Settled
+from lockstep.worker.record.redis import RedisStore
 from tests.contract.bench import Bench, Counts
 
 ABSENT = Seen(Presence.ABSENT)
@@ -39,7 +39,7 @@ class Driver:
 
     def __init__(self, bench: Bench, name: str = "one", action: Action = Action.CREATE) -> None:
         self.bench = bench
-        self.store: Store = bench.store
+        self.store: RedisStore = bench.store
         self.id = OperationId(name)
         self.action = action
         self.group = GROUP

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import cast
 
 import pytest
 
 from lockstep.worker.operation.model import Action, GroupId, Millis
 from lockstep.worker.record.ends import WEEK
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.record.redis import RedisStore
 from tests.contract.bench import PREFIX, Bench, RedisBench
 from tests.contract.driver import GROUP, A, B, Driver
 from tests.contract.test_patrol import drift, give_up
@@ -77,7 +75,7 @@ def test_any_other_is_kept(bench: Bench, kept_for: Callable[[Bench], None]) -> N
 
 def test_what_was_deleted_within_a_week_is_what_a_day_brings(still_redis: RedisBench) -> None:
     deleted(still_redis)
-    store = cast(RedisStore, still_redis.store)
+    store = still_redis.store
     told = store.remembered()
     assert told.daily == round(told.deleted_size / 7) > 0
     assert [told.size, 0] == store.sizes([GROUP, GroupId("nobodys")])
@@ -92,7 +90,7 @@ def test_the_patrol_goes_over_all_groups_bit_by_bit(
     redis_bench: RedisBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lockstep.worker.record.ends.LOOKED_AT", 10)
-    store = cast(RedisStore, redis_bench.store)
+    store = redis_bench.store
     keys = Keys(PREFIX)
     for n in range(200):
         presence = "absent" if n % 2 else "present"

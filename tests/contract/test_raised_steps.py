@@ -98,7 +98,7 @@ def ran(
 
     context = context_of(memory, find)
     settings: Any = SimpleNamespace(call_timeout=15.0, slice_threads=2)
-    monkeypatch.setattr(run, "runtime_of", lambda _: Runtime(settings, memory.memory, context))
+    monkeypatch.setattr(run, "runtime_of", lambda _: Runtime(settings, memory.store, context))
     task: Any = SimpleNamespace(name=name, app=None, request=SimpleNamespace(retries=0, id="x"))
     return tasks.run_steps(task, create.id, group, hosts, step, broken)
 

@@ -1,11 +1,22 @@
 from __future__ import annotations
 
+import inspect
+
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import NAMED_AFTER
 from lockstep.worker.operation.model import AttemptId, Decision, HostName, OperationId, Presence, Seen
 from lockstep.worker.operation.transitions import Order
+from lockstep.worker.record.redis import RedisStore
 from tests.contract.bench import Bench
 from tests.contract.driver import ABSENT, LONG, A, B, Driver
+from tests.twin import MemoryStore
+
+
+def test_the_twin_is_asked_as_the_store_on_redis_is() -> None:
+    methods = dict(inspect.getmembers(MemoryStore, inspect.isfunction))
+    for name in {name for name in methods if name[0] != "_"} - {"heard"}:
+        signature = inspect.signature(getattr(RedisStore, name))
+        assert inspect.signature(methods[name]) == signature, name
 
 
 def test_an_order_says_what_an_operation_is_about(create: Driver) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import AttemptId, Decision, HostName, OperationId
-from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.transitions import Forward, Phase
+from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.steps.apply import StepContext
 from tests.simulation.faults import PAST_VISIBILITY, Draw, Fate, Row
 from tests.simulation.hosts import HostPort, SimHost
@@ -55,7 +55,7 @@ class Run:
         self.begun_forward = False
         self.undoing = message.kind == "rollback"
         self.stage = Row.IN_ROLLBACK if self.undoing else Row.BEFORE_BEGIN
-        self.store = cast(Store, TaskStore(self))
+        self.store = cast(RedisStore, TaskStore(self))
         self._context: StepContext | None = None
 
     def thread(self) -> Run:

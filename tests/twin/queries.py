@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lockstep.worker.operation.model import Decision, HostName, Millis, OperationId, Status, Step
+from lockstep.worker.operation.names import natural
 from lockstep.worker.operation.transitions import Order, View
-from lockstep.worker.record.queries import natural
 from tests.twin.ends import MemoryEnds
 from tests.twin.record import FORMATS
 

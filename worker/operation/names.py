@@ -64,6 +64,12 @@ def named(hosts: Sequence[str]) -> str:
     return ", ".join(hosts[:NAMED]) + more
 
 
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key under which node2 stands before node10."""
+    parts = (part for part in re.split(r"(\d+)", name) if part)
+    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
+
+
 def seconds(milliseconds: int) -> str:
     """Return a duration as people read it: 340 ms, 2.5 s, 1 min 5 s, 3 h 20 min."""
     if milliseconds < 1000:

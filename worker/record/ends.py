@@ -36,7 +36,7 @@ WEEK = 604_800_000
 
 
 class RedisEnds(Queries):
-    """What the Store protocol says of it, on one Redis client."""
+    """All of it, on one Redis client."""
 
     def __init__(self, client: redis.Redis, keys: Keys, limits: Limits) -> None:
         super().__init__(client, keys, limits)
@@ -49,6 +49,7 @@ class RedisEnds(Queries):
         return {HostName(host): end for host, end in found.items()}
 
     def groups_with_ends(self) -> Iterator[GroupId]:
+        """Yield every group of which an operation has ended; in no order, each once."""
         return self._with_keys(self._keys.ends(GroupId("")))
 
     def _with_keys(self, start: str) -> Iterator[GroupId]:
@@ -63,6 +64,7 @@ class RedisEnds(Queries):
         return cast(str | None, self._client.hget(self._keys.texts(operation), digest))
 
     def contents_left(self, group: GroupId) -> dict[HostName, ThingEnd]:
+        """Return what the last ended operations on a thing left on each host that they covered."""
         key = self._keys.left(group)
         kept = cast(dict[str, str], self._client.hgetall(key))
 
@@ -82,6 +84,11 @@ class RedisEnds(Queries):
         return sorted(self._with_keys(self._keys.left(GroupId(""))))
 
     def forget_group(self, group: GroupId, before: Millis, *, dry_run: bool = False) -> ForgottenGroup | None:
+        """Forget a group that all its hosts were without before a moment; None if it is kept.
+
+        It is kept while an operation works on it, a write of unknown fate is watched for, or a host drifts.
+        With `dry_run` nothing is dropped.
+        """
         keys = self._keys
         about = [keys.lock(group), keys.ends(group), keys.suspects(group), keys.patrol, keys.drift]
         said = self._forget_group(keys=about, args=[group, before, 0 if dry_run else 1])
@@ -89,6 +96,7 @@ class RedisEnds(Queries):
         return ForgottenGroup(group, int(hosts), Millis(int(at))) if hosts != "0" else None
 
     def forget_deleted(self, older_than: int) -> int:
+        """Look at some more groups, and forget those that were deleted over `older_than` ms ago."""
         keys, before = self._keys, Millis(self.now() - older_than)
         kept = cast(str | None, self._client.get(keys.tidied))
         cursor, groups = self._some_groups(int(kept) if kept and kept.isdecimal() else 0)
@@ -142,6 +150,7 @@ class RedisEnds(Queries):
         return None if owner is None else OperationId(owner)
 
     def patrol_due(self, limit: int) -> tuple[GroupId, ...]:
+        """Return groups that the patrol is to look at, the longest overdue first."""
         now = self.now()
         groups = self._client.zrangebyscore(self._keys.patrol, "-inf", now, start=0, num=limit)
         return tuple(GroupId(group) for group in cast(list[str], groups))
@@ -190,6 +199,7 @@ class RedisEnds(Queries):
         return [drift for _, drift in sorted(self._hash("drift", self._keys.drift, _drift).items())]
 
     def note_lost(self, operation: OperationId, group: GroupId, action: Action | None = None) -> Loss | None:
+        """Keep for a week that the record of an accepted operation is gone; None if retention dropped it."""
         found = Loss(operation, group, action, self.now())
         key = self._keys.lost
         kept = json.dumps({"group": group, "action": action, "at": found.at})
@@ -203,9 +213,11 @@ class RedisEnds(Queries):
         return {lost.id: lost for lost in self._hash("lost record", self._keys.lost, _lost).values()}
 
     def first(self, operation: OperationId, what: str) -> bool:
+        """Tell whether `what` is done for an operation for the first time; the record remembers it."""
         return self._scripts.run("first", operation, what) == 1
 
     def forget(self, older_than: int, beyond: int, at_most: int) -> int:
+        """Drop ended records over `older_than` ms old or past `beyond`, `at_most` at once; say how many."""
         return sum(map(self._forget, self._oldest_ended(older_than, beyond, at_most)))
 
     def _forget(self, operation: OperationId) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import wraps
@@ -15,6 +14,7 @@ import redis
 from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
 from lockstep.worker.operation.host import ALL_HOSTS, NAMED_AFTER, Limits, WriteLimit
 from lockstep.worker.operation.model import Action, GroupId, HostName, Millis, OperationId, Status, Step
+from lockstep.worker.operation.names import natural
 from lockstep.worker.operation.thing import SECRET, ThingRequest
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.record.causes import NO_REDIS, store_errors
@@ -76,6 +76,7 @@ class Queries(StoreErrors):
         return self._client.hget(self._keys.operation(operation), "format") is not None
 
     def operation(self, operation: OperationId) -> Status | None:
+        """Read an operation; None when it is unknown."""
         return self._operation_of(operation, self._read(operation, OPERATION))
 
     def with_steps(self, operation: OperationId) -> tuple[Status | None, tuple[Step, ...]]:
@@ -119,6 +120,7 @@ class Queries(StoreErrors):
         return tuple(found[host] for host in sorted(found, key=natural))
 
     def order(self, operation: OperationId) -> Order | None:
+        """Read what an operation is about, which never changes; None when it is unknown."""
         (written, group, action, content), hosts = self._read(operation, ORDER)
         if written is None:
             return None
@@ -132,6 +134,7 @@ class Queries(StoreErrors):
         return Order(GroupId(fields.text("group")), fields.word("action", Action), frozenset(hosts), asked)
 
     def steps(self, operation: OperationId) -> tuple[Step, ...]:
+        """Read the steps of an operation, in the order of its hosts."""
         return self._steps_of(operation, self._read(operation, STEPS))
 
     def _steps_of(self, operation: OperationId, kept: list[Any]) -> tuple[Step, ...]:
@@ -160,6 +163,7 @@ class Queries(StoreErrors):
         return dict(zip(hosts, places, strict=True))
 
     def operations(self, limit: int, offset: int = 0) -> tuple[Status, ...]:
+        """Read operations, newest first."""
         ids = cast(list[str], self._client.zrevrange(self._keys.operations, offset, offset + limit - 1))
         found = (self.readable(OperationId(each)) for each in ids)
         return tuple(each for each in found if each is not None)
@@ -182,6 +186,7 @@ class Queries(StoreErrors):
         return millis(self._client.time())
 
     def due(self, limit: int) -> tuple[OperationId, ...]:
+        """Return operations that the sweep is to look at, the longest overdue first."""
         ids = self._client.zrangebyscore(self._keys.due, "-inf", self.now(), start=0, num=limit)
         return tuple(OperationId(each) for each in cast(list[str], ids))
 
@@ -194,25 +199,31 @@ class Queries(StoreErrors):
         return self._client.llen(self._keys.queue(queue))
 
     def lease(self, name: str, milliseconds: int) -> bool:
+        """Take a short lease for a periodic piece of work; False if somebody else holds it."""
         return bool(self._client.set(self._keys.lease(name), "1", nx=True, px=milliseconds))
 
     def keep_lease(self, name: str, milliseconds: int) -> None:
+        """Have a lease last for `milliseconds` from now."""
         self._client.pexpire(self._keys.lease(name), milliseconds)
 
     def put_last(self, operation: OperationId, error: Exception, milliseconds: int) -> None:
+        """Name an operation that cannot be read, and put it off, behind those that can."""
         self.note_damaged(operation, error)
         self._client.zadd(self._keys.due, {operation: self.now() + milliseconds}, xx=True)
 
     def note_done(self, name: str, milliseconds: int) -> None:
+        """Note, for `milliseconds`, that a periodic piece of work was done."""
         with self._client.pipeline(transaction=False) as pipe:
             pipe.set(self._keys.lease(f"{name}-done"), "1", px=milliseconds)
             pipe.hdel(self._keys.failing, name)
             pipe.execute()
 
     def note_failed(self, name: str, why: str) -> None:
+        """Keep note of why a periodic piece of work failed, until it is done."""
         self._client.hset(self._keys.failing, name, why)
 
     def failing(self) -> dict[str, str]:
+        """Read which periodic pieces of work failed when they were last tried, and why."""
         return cast(dict[str, str], self._client.hgetall(self._keys.failing))
 
     def _oldest_ended(self, older_than: int, beyond: int, at_most: int) -> list[OperationId]:
@@ -225,12 +236,6 @@ class Queries(StoreErrors):
             first = self._client.zrange(ended, 0, min(surplus, at_most) - 1)
             found.update(dict.fromkeys(cast(list[str], first)))
         return [OperationId(each) for each in list(found)[:at_most]]
-
-
-def natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """Sort key under which node2 stands before node10."""
-    parts = (part for part in re.split(r"(\d+)", name) if part)
-    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
 
 
 def millis(said: tuple[int, int]) -> Millis:

@@ -54,7 +54,7 @@ def _payload(request: Request) -> str:
 
 
 class RedisStore(RedisEnds):
-    """The Store protocol, which says what each method does, on one Redis client. Threads may share it."""
+    """The record on one Redis client; `Store` says what steps may ask of it. Threads may share it."""
 
     def accept(self, request: Request) -> Accepted | Busy:
         said = self._scripts.strings(
@@ -154,18 +154,22 @@ class RedisStore(RedisEnds):
         return Refusal(said[0]) if said else None
 
     def cancel(self, operation: OperationId, by: str) -> Refusal | None:
+        """Decide to roll back; None if that is decided, because of `by`, who asked for it, and why."""
         return self._refused("cancel", operation, mask(by))
 
     def abandon(self, operation: OperationId, host: HostName, reason: str) -> Refusal | None:
+        """Give up on a host that is still to be restored or settled; None if that was done now."""
         return self._refused("abandon", operation, host, mask(reason))
 
     def hold(self, operation: OperationId, who: str, why: str) -> HoldAnswer | Refusal:
+        """Keep an operation from going further than the wave at work."""
         said = self._scripts.strings("hold", operation, who, mask(why))
         if said[0] == "held":
             return HoldAnswer(int(said[1]), int(said[2]), Stage(said[3]))
         return Refusal(said[0])
 
     def promote(self, operation: OperationId, number: int, by: str = "") -> Refusal | None:
+        """Release the hold of this number, and no other; None if that was done now. `by`: who, and why."""
         return self._refused("promote", operation, number, mask(by))
 
     def gate_seen(
@@ -262,4 +266,5 @@ class RedisStore(RedisEnds):
         return self._progress("restore", operation, host, *sent, *self._times)
 
     def resolve(self, operation: OperationId, host: HostName, who: str) -> Refusal | None:
+        """Have what was there before written over what the host showed last; None if that was done now."""
         return self._refused("resolve", operation, host, mask(who))

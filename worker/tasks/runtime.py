@@ -31,11 +31,11 @@ from lockstep.worker.operation.content import Effect, Shown, WriteAnswer
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import AttemptId, HostName, OperationId
-from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.transitions import Order
 from lockstep.worker.process.forks import leave_to_parent, renew_in_children
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import connect
+from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.reports import Silences
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import StepContext
@@ -147,7 +147,11 @@ class Orders:
 
 class Runtime:
     def __init__(
-        self, settings: Settings, store: Store, context: StepContext, inventory: LiveInventory | None = None
+        self,
+        settings: Settings,
+        store: RedisStore,
+        context: StepContext,
+        inventory: LiveInventory | None = None,
     ) -> None:
         """`inventory` is what `context` finds hosts in; None where something else finds them."""
         self.settings, self.store, self.inventory = settings, store, inventory
@@ -222,7 +226,7 @@ def wrapped_host(settings: Settings, host: Host | None, breaker: Breaker | None)
 
 def assemble(
     settings: Settings,
-    store: Store,
+    store: RedisStore,
     hosts: HostFinder,
     to_apply: HostFinder,
     inventory: LiveInventory | None = None,

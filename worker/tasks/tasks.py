@@ -18,11 +18,11 @@ from lockstep.worker.monitoring.metrics import log_ids, work
 from lockstep.worker.operation.errors import RecordDamaged, UnknownFormat
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State, Status
 from lockstep.worker.operation.names import counted
-from lockstep.worker.operation.store import Store
 from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.operation.waves import told_rollout
 from lockstep.worker.process.greenlets import side_by_side
 from lockstep.worker.record.queries import UNREADABLE
+from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import NO_RECORD, Next, StepContext, StepResult, forward, raised
 from lockstep.worker.steps.looks import PatrolResult, PatrolTimes, gate
@@ -216,7 +216,7 @@ def patrol(self: Task[..., str]) -> str:
     return periodic(runtime, "patrol", every, round(every * 500), run)
 
 
-def forget_deleted(store: Store, settings: Settings) -> int:
+def forget_deleted(store: RedisStore, settings: Settings) -> int:
     """Forget some of the groups that were deleted everywhere longer ago than is set; return how many."""
     return store.forget_deleted(round(settings.deleted_days * MS_PER_DAY))
 

@@ -15,7 +15,7 @@ from typing import Any, cast
 import redis
 
 from lockstep.worker.operation.model import OperationId
-from lockstep.worker.operation.store import Store
+from lockstep.worker.record.redis import RedisStore
 
 FOLDER = Path(__file__).parent
 
@@ -64,7 +64,7 @@ def load(client: redis.Redis, prefix: str, kept: dict[str, Any]) -> None:
                 client.zadd(prefix + name, value)
 
 
-def read(store: Store, operation: OperationId) -> dict[str, Any]:
+def read(store: RedisStore, operation: OperationId) -> dict[str, Any]:
     """Return what a store says of an operation, as JSON can hold it."""
     found = store.operation(operation)
     assert found is not None
