@@ -29,6 +29,7 @@ from lockstep.worker.operation.model import (
     Outcome,
 )
 from lockstep.worker.process.greenlets import Handover
+from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import Next, StepContext, StepResult, forward, raised
 from lockstep.worker.steps.rollback import raised_later, rollback
 from lockstep.worker.tasks import run, tasks
@@ -96,9 +97,8 @@ def ran(
     def find(name: HostName) -> Host:
         return (Host if name == A else other)(name, name == A)
 
-    context = context_of(memory, find)
-    settings: Any = SimpleNamespace(call_timeout=15.0, slice_threads=2)
-    monkeypatch.setattr(run, "runtime_of", lambda _: Runtime(settings, memory.store, context))
+    made = Runtime(Settings(slice_threads=2), memory.store, find, find)
+    monkeypatch.setattr(run, "runtime_of", lambda _: made)
     task: Any = SimpleNamespace(name=name, app=None, request=SimpleNamespace(retries=0, id="x"))
     return tasks.run_steps(task, create.id, group, hosts, step, broken)
 

@@ -134,7 +134,7 @@ def test_an_order_is_read_once_and_again_when_a_message_says_otherwise() -> None
 
 def test_steps_read_an_order_once(monkeypatch: pytest.MonkeyPatch) -> None:
     records = Records(o=order("g", "node1"))
-    made = Runtime(Settings(), Mock(order=records.read), built())
+    made = Runtime(Settings(), Mock(order=records.read), lambda _: None, lambda _: None)
     for _ in range(3):
         assert made.context.order(OperationId("o")) == order("g", "node1")
     assert records.reads == ["o"]

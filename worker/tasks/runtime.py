@@ -9,7 +9,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar, cast
 from weakref import WeakKeyDictionary
@@ -150,16 +150,33 @@ class Runtime:
         self,
         settings: Settings,
         store: RedisStore,
-        context: StepContext,
+        hosts: HostFinder,
+        to_apply: HostFinder,
         inventory: LiveInventory | None = None,
+        **more: Any,
     ) -> None:
-        """`inventory` is what `context` finds hosts in; None where something else finds them."""
+        """Put a store and hosts together with what the settings say, and with more of `StepContext`.
+
+        `inventory` is what hosts are found in; None where something else finds them.
+        """
         self.settings, self.store, self.inventory = settings, store, inventory
         self.places = threading.Semaphore(settings.slice_threads)
         """For the hosts of slices."""
         self.orders = orders = Orders(store.order)
-        read = partial(orders.of, agrees=lambda _: True)
-        self.context = replace(context, order=read, decided=orders.decided)
+        self.context = StepContext(
+            store=store,
+            host=hosts,
+            host_to_apply=to_apply,
+            clock=SystemClock(),
+            limits=settings.limits,
+            forward_backoff=settings.forward_backoff,
+            rollback_backoff=settings.rollback_backoff,
+            retry_after_cap=settings.retry_after_cap,
+            order=partial(orders.of, agrees=lambda _: True),
+            decided=orders.decided,
+            seals=SealKeys(settings.seal_key_file),
+            **more,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +220,7 @@ def build_runtime(settings: Settings) -> Runtime:
     # What is not told now is learnt by the next failure.
     silences = Silences(impatient_client(settings, 1.0), Keys(settings.key_prefix))
     breaker = Breaker(settings.breaker_failures, settings.breaker_seconds, SystemClock().elapsed, silences)
-    return assemble(
+    return Runtime(
         settings,
         connect(settings),
         lambda name: wrapped_host(settings, inventory.find(name), None),
@@ -222,30 +239,6 @@ def wrapped_host(settings: Settings, host: Host | None, breaker: Breaker | None)
         return None
     watched = WatchedHost(HostClient(host, settings, curl.exchange, stopping))
     return BreakerHost(watched, host.name, breaker) if breaker else watched
-
-
-def assemble(
-    settings: Settings,
-    store: RedisStore,
-    hosts: HostFinder,
-    to_apply: HostFinder,
-    inventory: LiveInventory | None = None,
-    **more: Any,
-) -> Runtime:
-    """Put a store and hosts together with what the settings say, and with more of `StepContext`."""
-    context = StepContext(
-        store=store,
-        host=hosts,
-        host_to_apply=to_apply,
-        clock=SystemClock(),
-        limits=settings.limits,
-        forward_backoff=settings.forward_backoff,
-        rollback_backoff=settings.rollback_backoff,
-        retry_after_cap=settings.retry_after_cap,
-        seals=SealKeys(settings.seal_key_file),
-        **more,
-    )
-    return Runtime(settings, store, context, inventory)
 
 
 class Runtimes:

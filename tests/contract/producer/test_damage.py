@@ -24,7 +24,7 @@ from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.looks import PatrolResult, patrol
 from lockstep.worker.tasks.figures import FiguresReader
-from lockstep.worker.tasks.runtime import Runtime, assemble
+from lockstep.worker.tasks.runtime import Runtime
 from lockstep.worker.tasks.sweep import _sweep
 from lockstep.worker.tasks.tasks import beat_of
 from tests.contract.producer.conftest import Run
@@ -104,7 +104,7 @@ class Scene:
         def find(host: HostName) -> Node:
             return Node(found[host])
 
-        self.runtime: Runtime = assemble(settings, hand.store, find, find)
+        self.runtime = Runtime(settings, hand.store, find, find)
         assert all(self.patrol(name).drifts for name in self.at_work)
 
     def patrol(self, name: str) -> PatrolResult:

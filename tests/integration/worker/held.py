@@ -26,7 +26,7 @@ from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.record.link import connect
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings, load_settings
-from lockstep.worker.tasks.runtime import Runtime, assemble, wrapped_host
+from lockstep.worker.tasks.runtime import Runtime, wrapped_host
 from tests.groups_alone import GroupsAlone
 
 FROZEN = "frozen "
@@ -134,7 +134,7 @@ def build_runtime(settings: Settings) -> Runtime:
         host = wrapped_host(settings, inventory.find(name), None)
         return HeldHost(host) if host else None
 
-    return assemble(settings, store, wrapped, wrapped)
+    return Runtime(settings, store, wrapped, wrapped)
 
 
 class HeldApp(Lockstep):
