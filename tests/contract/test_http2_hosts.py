@@ -16,7 +16,7 @@ from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import Host, in_time
 from lockstep.worker.operation.model import Action, AttemptId, HostName
 from lockstep.worker.settings import Settings
-from tests.unit.answering import tell
+from tests.unit.answer_server import tell
 from tests.unit.client import G
 from tests.unit.frames import GONE, NOT_FOUND, PING, REFUSED, Frames, speaking
 from tests.unit.places import TRUSTED, authority, context

@@ -25,7 +25,7 @@ from lockstep.worker.operation.model import Action, AttemptId, HostName, Presenc
 from lockstep.worker.settings import Settings
 from tests.contract.tls_server import Server, served
 from tests.integration.redis_servers.certificates import Authority
-from tests.unit.answering import tell
+from tests.unit.answer_server import tell
 from tests.unit.client import G
 from tests.waiting import PATIENCE
 

@@ -7,7 +7,7 @@ import argparse
 import sys
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.model import content_cases, limit, publishing
+from tests.model import content_cases, limit, publication
 from tests.model.configurations import LARGE, MUTANTS, NAIVE, SOUND
 from tests.model.report import report, run
 from tests.model.small import search
@@ -36,7 +36,7 @@ def main() -> int:
             for configuration, result in pool.map(run, configurations):
                 good = report(configuration, result) and good
                 total += result.states if configuration.breaks is None else 0
-    for title, model in (("The limit that all workers share", limit), ("Who publishes what", publishing)):
+    for title, model in (("The limit that all workers share", limit), ("Who publishes what", publication)):
         print(f"\n{title}: none may break a promise, without one rule each must\n")
         for which in [*model.SOUND, *([] if options.quick else model.LARGE)]:
             found = search(which)

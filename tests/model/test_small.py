@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from tests.model import limit, publishing
+from tests.model import limit, publication
 from tests.model.limit import Limit
-from tests.model.publishing import Publishing
+from tests.model.publication import Publishing
 from tests.model.small import search
 
-NAIVE = {f"{of.__name__}: {name}": each for of in (limit, publishing) for name, each in of.NAIVE.items()}
+NAIVE = {f"{of.__name__}: {name}": each for of in (limit, publication) for name, each in of.NAIVE.items()}
 
 
-@pytest.mark.parametrize("sound", [*limit.SOUND, *publishing.SOUND], ids=str)
+@pytest.mark.parametrize("sound", [*limit.SOUND, *publication.SOUND], ids=str)
 def test_no_promise_breaks_and_the_end_stays_reachable(sound: Any) -> None:
     found = search(sound)
     assert found.wrong == "", found.way
@@ -29,7 +29,7 @@ def test_without_this_rule_a_promise_breaks(name: str) -> None:
     assert found.wrong.startswith(breaks), found.way
 
 
-@pytest.mark.parametrize(("of", "naive"), [(Limit, limit.NAIVE), (Publishing, publishing.NAIVE)])
+@pytest.mark.parametrize(("of", "naive"), [(Limit, limit.NAIVE), (Publishing, publication.NAIVE)])
 def test_every_rule_is_switched_off_by_some_naive_one(
     of: type[Limit | Publishing], naive: dict[str, tuple[Limit | Publishing, str]]
 ) -> None:

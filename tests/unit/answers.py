@@ -17,7 +17,7 @@ from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Action, AttemptId, GroupId
 from lockstep.worker.settings import Settings
 from tests.unit import frames, places
-from tests.unit.answering import (
+from tests.unit.answer_server import (
     KEEP,
     Answering,
     Say,

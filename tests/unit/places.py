@@ -19,7 +19,7 @@ import pytest
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
 from tests.integration.redis_servers.certificates import Authority, Signed
-from tests.unit.answering import Answering, Say, answering
+from tests.unit.answer_server import Answering, Say, answering
 from tests.unit.frames import speaking
 from tests.unit.raw_server import RawServer, serving
 

@@ -12,7 +12,7 @@ from lockstep.worker.hosts.client import HostClient
 from lockstep.worker.operation.content import Effect, Flaw
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, HostName
-from tests.unit.answering import KEEP, Answering, answering
+from tests.unit.answer_server import KEEP, Answering, answering
 from tests.unit.answers import CARRIERS, NOTHING, PATIENT, ROWS, SEEN, USUAL, G, Met, http, meet, served
 
 

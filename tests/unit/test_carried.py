@@ -21,7 +21,7 @@ from lockstep.worker.hosts.client import Call
 from lockstep.worker.operation.answer import NoReply, Reply, Trouble
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
-from tests.unit.answering import KEEP, Answering, answering, tell
+from tests.unit.answer_server import KEEP, Answering, answering, tell
 from tests.unit.answers import BODY, CARRIERS, USUAL, http, served
 from tests.waiting import PATIENCE, eventually
 

@@ -16,7 +16,7 @@ from lockstep.worker.operation.answer import CallFigures, CallWatch, Reply
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
-from tests.unit.answering import KEEP, answering
+from tests.unit.answer_server import KEEP, answering
 from tests.unit.answers import http, served
 from tests.unit.client import G, client
 from tests.unit.places import At, plain, secured

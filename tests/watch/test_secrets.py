@@ -27,7 +27,7 @@ from tests.serving import serving
 from tests.waiting import PATIENCE, eventually
 from tests.warm import WarmCluster, run
 from tests.watch.locker import KIND, NAMES, Locker
-from tests.watch.raising import FILE
+from tests.watch.raiser import FILE
 
 CANARY = re.compile(rb"(?i)nary-\d|nary%2d\d|ADMIN-PASSWORD|Y2FuYXJ5L")
 """And the base64 of one."""
@@ -128,7 +128,7 @@ def run_all(bench: Bench, runs: list[Run]) -> bytes:
         env = {name: value for name, value in env.items() if value}
         told.append(([*words.split(), "--debug"], env, unexpected))
     ran = subprocess.run(
-        [sys.executable, "-m", "tests.watch.raising"],
+        [sys.executable, "-m", "tests.watch.raiser"],
         input=json.dumps(told).encode(), env=bench.env, capture_output=True, timeout=HANGS, check=False,
     )  # fmt: skip
     said = ran.stdout + ran.stderr
@@ -152,7 +152,7 @@ def test_no_secret_is_found_anywhere(bench: Bench, server: Secretive, locker: Lo
     raise_now = tmp_path / "raise"
     env = {**worker_url, "LOCKSTEP_METRICS_PORT": str(ports[0]), "LOCKSTEP_LOG_FORMAT": "json"}
     env |= {"OTEL_TRACES_EXPORTER": "console", "OTEL_BSP_SCHEDULE_DELAY": "100", FILE: str(raise_now)}
-    worker = bench.worker(env=env, options=["-l", "DEBUG"], app="tests.watch.raising")
+    worker = bench.worker(env=env, options=["-l", "DEBUG"], app="tests.watch.raiser")
     flower = bench.child(
         "flower",
         [

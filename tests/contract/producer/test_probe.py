@@ -13,7 +13,7 @@ import pytest
 
 from lockstep.mock_api.admin import Fault
 from tests.contract.producer.conftest import Run
-from tests.contract.producer.lagging import Lagging
+from tests.contract.producer.laggard import Lagging
 from tests.integration.mock_process import Running, cluster
 from tests.integration.producer.test_cli_process import start
 from tests.serving import serving

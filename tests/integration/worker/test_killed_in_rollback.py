@@ -6,7 +6,7 @@ import pytest
 
 from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.harness import Bench
-from tests.integration.worker.killing import kill_at
+from tests.integration.worker.kills import kill_at
 
 REFUSED_BY_NODE3 = {"kind": "refuse", "node": "node3"}
 

@@ -13,7 +13,7 @@ from lockstep.worker.operation.model import Action, GroupId, OperationId, State
 from lockstep.worker.operation.waves import Rollout
 from lockstep.worker.record.keys import Keys
 from tests.integration.worker.harness import DECIDED_LATER, ROOT, Bench
-from tests.integration.worker.killing import WAVES, waves_end
+from tests.integration.worker.kills import WAVES, waves_end
 from tests.release_before import FORGET, OLD_WORKER, built, known
 from tests.waiting import PATIENCE, eventually
 

@@ -1,4 +1,4 @@
-"""`celery -A tests.watch.raising`: a worker whose tasks raise what quotes a secret while a file is there.
+"""`celery -A tests.watch.raiser`: a worker whose tasks raise what quotes a secret while a file is there.
 
 Run with arguments from stdin, it is the command, each time in an environment of its own: as often as it is
 told in one process, for starting one takes longer than what it does.
