@@ -242,7 +242,7 @@ class Operation:
                         if status.ended:
                             return
         except UnknownOperation as error:
-            raise await self._link.off_loop(self._gone) or error from error
+            raise await self._link.off_loop(self._gone) from error
 
     def _wait(self, done: Done, timeout: float | None, on_change: OnChange | None) -> Result:
         waiting = WaitState(done, on_change)
@@ -266,7 +266,7 @@ class Operation:
                     if result := await self._link.off_loop(partial(self._result, seen)):
                         return result
         except UnknownOperation as error:
-            raise await self._link.off_loop(self._gone) or error from error
+            raise await self._link.off_loop(self._gone) from error
         raise self._too_late(timeout, waiting)
 
     def _result(self, seen: Snapshot) -> Result | None:

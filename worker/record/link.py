@@ -121,8 +121,8 @@ class Link(StoreErrors):
         for each in self.followed:
             each.start_anew()
 
-    async def off_loop(self, read: Callable[[], T], within: float | None = None) -> T | None:
-        """Read in a thread of this client's, for an event loop; None if that takes over `within` seconds.
+    async def off_loop(self, read: Callable[[], T]) -> T:
+        """Read in a thread of this client's, for an event loop.
 
         asyncio's own threads are few, and other people's: a frozen Redis would hold all of them up.
         """
@@ -133,10 +133,7 @@ class Link(StoreErrors):
             if self._readers is None:
                 self._readers = ThreadPoolExecutor(MOST, thread_name_prefix="lockstep-reader")
             reading = asyncio.get_running_loop().run_in_executor(self._readers, read)
-        try:
-            return await asyncio.wait_for(reading, within)
-        except TimeoutError:
-            return None
+        return await reading
 
     def ids(self, pattern: str) -> tuple[OperationId, ...]:
         """Return the recorded ids that a pattern of Redis fits, in no order."""
