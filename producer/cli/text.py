@@ -178,7 +178,7 @@ def describe(status: Status | None) -> str:
         count = f"{len(status.pending_hosts)} of {status.hosts_total} hosts to restore"
     if waves := standing(status):
         count = f"{waves}; {count}"
-    return f"{status.verb} {status.group}: {status.state}, {count} (operation {status.id})"
+    return f"{status.verb} {status.group}: {_state(status)}, {count} (operation {status.id})"
 
 
 class ProgressLines:

@@ -28,6 +28,8 @@ from lockstep.worker.record.link import Link
 OnChange = Callable[[Status | None], None]
 """Called with every change while waiting, and with None when Redis stops answering."""
 Done = Callable[[Status], bool]
+Reading = tuple[Status | None, tuple[Step, ...], Status | None]
+"""An operation, None while Redis does not answer; its hosts, and what it was, as they were read last."""
 
 
 class WaitState:
@@ -91,8 +93,6 @@ class Operation:
         self._ended = found.ended
         return found
 
-    refresh = status
-
     def steps(self) -> tuple[Step, ...]:
         """Read what became of each host so far."""
         found = self._link.store.steps(self.id)
@@ -131,17 +131,15 @@ class Operation:
                     if status.ended:
                         return
 
-    def watch_hosts(self) -> Iterator[tuple[Status | None, tuple[Step, ...]]]:
-        """Yield the operation with its hosts about once a second, and after every event, until its end.
-
-        While Redis does not answer, the operation is None and the hosts are as they were.
-        """
+    def watch_hosts(self) -> Iterator[Reading]:
+        """Yield the operation with its hosts about once a second, and after every event, until its end."""
         steps: tuple[Step, ...] = ()
+        known: Status | None = None
         every = follow(self._link, self.id, parse_timeout(None), hosts="always")
         with self._recorded(), closing(every) as changes:
             for status, found in changes:
-                steps = found or steps
-                yield status, steps
+                steps, known = found or steps, status or known
+                yield status, steps, known
                 if status is not None and status.ended:
                     return
 

@@ -18,7 +18,7 @@ from lockstep.producer.cli.output import COLOURS, Cell, note
 from lockstep.producer.cli.report import came_to
 from lockstep.producer.cli.text import NOTHING, event_row, host_table
 from lockstep.producer.client.client import ClusterClient
-from lockstep.producer.client.operation import Operation
+from lockstep.producer.client.operation import Operation, Reading
 from lockstep.producer.operators.history import timeline
 from lockstep.producer.process import UNWRITTEN, Stopped, outlets, stoppable
 from lockstep.producer.stack import Stack, StackError
@@ -259,10 +259,10 @@ class Demo:
         return dict.fromkeys(self._nodes.nodes())
 
 
-def _in_time(operation: Operation, title: str) -> Iterator[watch.Reading]:
+def _in_time(operation: Operation, title: str) -> Iterator[Reading]:
     """Yield what is seen of an operation until its lock is released. Raises WaitTimeout after `LONGEST`."""
     ends = time.monotonic() + LONGEST
-    for reading in watch.host_readings(operation):
+    for reading in operation.watch_hosts():
         yield reading
         if time.monotonic() > ends:
             raise WaitTimeout(f"{title} has not ended within {LONGEST:g} s")

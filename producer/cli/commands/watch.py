@@ -31,11 +31,9 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from lockstep.producer.client.client import ClusterClient
-    from lockstep.producer.client.operation import Operation
 
 Lines = list[tuple[str, str]]
 """Each under a key: told again only if it differs from the last one under it."""
-Reading = tuple[Status | None, tuple[Step, ...], Status | None]
 
 
 class NewLines:
@@ -55,13 +53,13 @@ def operation_lines(operations: Iterable[Status] | None) -> Lines:
     if operations is None:
         return [("", SILENT)]
     ordered = sorted(operations, key=lambda each: each.created_at)
-    return [("", ""), *((each.id, _line(each)) for each in ordered)]
+    return [("", ""), *((each.id, describe(each)) for each in ordered)]
 
 
 def host_lines(operation: Status | None, steps: Iterable[Step], known: Status | None = None) -> Lines:
     """Return a line for each host, then one for the operation; `known` is what it was when last read."""
     _, rows = hosts_told(operation or known, list(steps))
-    return [*((row[0], "  ".join(row)) for row in rows), ("", _line(operation))]
+    return [*((row[0], "  ".join(row)) for row in rows), ("", describe(operation))]
 
 
 def operation_json(operations: Iterable[Status] | None) -> Lines:
@@ -96,11 +94,7 @@ def hosts_table(
     operation: Status | None, steps: Iterable[Step], known: Status | None = None
 ) -> RenderableType:
     """Return one operation's hosts as a table; `known` is what it was when last read."""
-    return table(*hosts_told(operation or known, list(steps)), printable(_line(operation)))
-
-
-def _line(operation: Status | None) -> str:
-    return describe(operation) + (", settling" if operation and operation.settling else "")
+    return table(*hosts_told(operation or known, list(steps)), printable(describe(operation)))
 
 
 EVERY = 1.0
@@ -127,8 +121,8 @@ def watch(session: Session, operation_id: str | None, limit: int) -> Exit:
             follow(_readings(client, limit), operations_table, lines, as_json)
         else:
             session.going_on = f"nothing was written; `lockstep watch {operation_id}` goes on watching"
-            seen = host_readings(client.find(operation_id))
-            follow(seen, hosts_table, host_json if as_json else host_lines, as_json)
+            readings = client.find(operation_id).watch_hosts()
+            follow(readings, hosts_table, host_json if as_json else host_lines, as_json)
     except Stopped:
         raise
     except KeyboardInterrupt:
@@ -173,11 +167,3 @@ def _readings(client: ClusterClient, limit: int) -> Iterator[tuple[Sequence[Stat
         found = None
         with suppress(StoreUnavailable):
             found = client.operations(limit)
-
-
-def host_readings(operation: Operation) -> Iterator[Reading]:
-    """Yield an operation, its hosts, and what it was when last read, until its lock is released."""
-    known: Status | None = None
-    for status, steps in operation.watch_hosts():
-        known = status or known
-        yield status, steps, known

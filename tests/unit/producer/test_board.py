@@ -57,8 +57,7 @@ def test_hosts_come_before_their_operation_and_only_when_changed() -> None:
     assert changes.of(host_lines(None, changed, ROLLED_BACK)) == [SILENT]
     settling = replace(ROLLED_BACK, ended=False, settling=True)
     (line,) = changes.of(host_lines(settling, changed))
-    assert line.startswith("create team-a: rolled_back, ")
-    assert line.endswith(", settling"), "locked until its lost writes settle"
+    assert line.startswith("create team-a: rolled_back, settling, "), "locked until its lost writes settle"
 
 
 def told(step: Step) -> str:

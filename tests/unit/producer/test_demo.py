@@ -70,7 +70,7 @@ def followed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[list[str], 
         monkeypatch.setattr(sys, "stdout", shown)
         nodes: Any = Nodes(**held)
         demo = play.Demo(Console(width=120, force_terminal=terminal), SimpleNamespace(), nodes)  # type: ignore[arg-type]
-        seen = [(OPERATION, STEPS), (OPERATION, STEPS), (ends, STEPS)]
+        seen = [(OPERATION, STEPS, OPERATION)] * 2 + [(ends, STEPS, ends)]
         operation: Any = SimpleNamespace(
             action="create", group="team-a", status=lambda: ends, steps=lambda: STEPS,
             watch_hosts=lambda: iter(seen), wait_end=lambda timeout: None,
