@@ -35,7 +35,7 @@ from lockstep.worker.steps.rollback import raised_later, rollback
 from lockstep.worker.tasks import run, tasks
 from lockstep.worker.tasks.runtime import Orders, Runtime
 from tests.contract.bench import LIMITS, MemoryBench
-from tests.contract.driver import ABSENT, GROUP, A, B, Driver
+from tests.contract.driver import ABSENT, GROUP, A, B, C, Driver
 from tests.groups_alone import GroupsAlone
 from tests.waiting import eventually
 
@@ -126,12 +126,14 @@ def test_a_forward_step_that_raises_ends_as_unknown_and_holds_up_no_other_host(
     assert "canary" not in said + str(create.kept()) + str(create.step(A))
 
 
-def test_a_write_that_waits_for_its_connection_stays_once_another_host_failed(
-    create: Driver, memory: MemoryBench, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("told", [Next.FAILED, Next.OVER])
+def test_a_write_that_waits_for_its_connection_stays_once_another_step_is_told_of_the_decision(
+    memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, told: Next
 ) -> None:
+    operation = Driver(memory).accepted((A, B, C))
     connects: list[Handover[None]] = []
     left: list[bool] = []
-    monkeypatch.setattr(tasks, "publish_conclude", lambda *_: connects[0].bring(None))
+    monkeypatch.setattr(tasks, "publish_conclude", Mock())
 
     class Late(Host):
         def write(
@@ -143,15 +145,20 @@ def test_a_write_that_waits_for_its_connection_stays_once_another_host_failed(
             left.append(may_send())
             return WriteAnswer(Effect.NOT_APPLIED, "too late to send")
 
-    def step(context: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
-        if host == B:
-            return forward(context, operation, GROUP, Action.CREATE, host, tries)
-        return raised(context, operation, Action.CREATE, host, "a test")
+    def step(context: StepContext, asked: OperationId, host: HostName, tries: int) -> StepResult:
+        if host == A:
+            connects[0].bring(None)
+            return StepResult(Next.LATER, "it has no part in this")
+        if host == C and told is Next.FAILED:
+            return raised(context, asked, Action.CREATE, host, "a test")
+        if host == C:
+            memory.memory.cancel(operation.id, "a test")
+        return forward(context, asked, GROUP, Action.CREATE, host, tries)
 
-    ran(create, memory, monkeypatch, step, None, hosts=(B, A), other=Late)
+    ran(operation, memory, monkeypatch, step, None, hosts=(B, C, A), other=Late)
     assert left == [True, False]
-    assert create.kept().decision is Decision.ROLL_BACK
-    assert not create.step(B).open_attempts
+    assert operation.kept().decision is Decision.ROLL_BACK
+    assert not operation.step(B).open_attempts
 
 
 def test_what_was_told_of_an_operation_before_holds_no_write_back(memory: MemoryBench) -> None:
