@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
+from itertools import islice
 from typing import Annotated
 
 from fastapi import Body, FastAPI, HTTPException, Query, Request, Response
@@ -130,7 +131,7 @@ def admin_app(cluster: Cluster) -> FastAPI:
 
     def plant_or_drop(name: str, group: str, method: str, body: GroupBody | None) -> JsonValue:
         node = chosen(name)[0].node
-        record = cluster.history.open(name, method, group, actor="admin", body=body)
+        record = cluster.history.open(Record(name, method, group, actor="admin", body=body))
         answer = node.plant(record, body)
         cluster.history.close(record, CallEnd.ANSWERED, answer.status)
         if answer.status != 200:
@@ -163,11 +164,6 @@ def admin_app(cluster: Cluster) -> FastAPI:
 
 async def in_chunks(records: Iterator[Record]) -> AsyncIterator[str]:
     """Yield the records' lines, leaving the loop to the nodes now and then."""
-    lines: list[str] = []
-    for record in records:
-        lines.append(json.dumps(record.request()) + "\n")
-        if len(lines) == HISTORY_CHUNK:
-            yield "".join(lines)
-            lines.clear()
-            await asyncio.sleep(0)
-    yield "".join(lines)
+    while some := list(islice(records, HISTORY_CHUNK)):
+        yield "".join(json.dumps(record.request()) + "\n" for record in some)
+        await asyncio.sleep(0)

@@ -76,7 +76,8 @@ class CallHandler:
         draw = self.node.plan.draw(method, group)
         attempt = request.headers.get("x-lockstep-attempt")
         fault = draw.rule.kind.value if draw.rule else None
-        record = self._history.open(self.node.name, method, group, body=sent, attempt=attempt, fault=fault)
+        asked = Record(self.node.name, method, group, body=sent, attempt=attempt, fault=fault)
+        record = self._history.open(asked)
         land = partial(self._land, record, method, body)
         if draw.rule is None and not draw.delay:
             answer = land()

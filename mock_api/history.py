@@ -19,7 +19,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal
@@ -47,12 +47,13 @@ class CallEnd(StrEnum):
 class Record:
     """One request. Times are Unix seconds; `before` and `after` are null if it never reached the groups."""
 
-    seq: int
+    seq: int = field(default=0, kw_only=True)
+    """Its number, once it is in a history."""
     node: str
-    actor: str
+    actor: str = field(default="client", kw_only=True)
     method: str
     group: str | None
-    arrived: float
+    arrived: float = field(default_factory=time.time, kw_only=True)
     body: JsonValue = None
     attempt: str | None = None
     fault: str | None = None
@@ -75,7 +76,7 @@ class Record:
         return {"line": "effect", **{name: getattr(self, name) for name in names.split()}}
 
 
-FIELDS = tuple(field.name for field in fields(Record))
+FIELDS = tuple(each.name for each in fields(Record))
 
 
 class History:
@@ -111,18 +112,9 @@ class History:
                 self.last_effects[line["node"]] = line["effect_seq"]
         self._oldest_live = self._next
 
-    def open(
-        self,
-        node: str,
-        method: str,
-        group: str | None,
-        *,
-        actor: str = "client",
-        body: JsonValue = None,
-        attempt: str | None = None,
-        fault: str | None = None,
-    ) -> Record:
-        record = Record(self._next, node, actor, method, group, time.time(), body, attempt, fault)
+    def open(self, record: Record) -> Record:
+        """Take up a request, under the next number."""
+        record.seq = self._next
         self._next += 1
         self._records.append(record)
         return record

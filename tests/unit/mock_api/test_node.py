@@ -22,7 +22,7 @@ class Calls:
         self.node = Node("node1", self.history, state=state)
 
     def __call__(self, method: Method, body: GroupBody | None = None) -> tuple[Answer, Record]:
-        record = self.history.open("node1", method, "a", body=body)
+        record = self.history.open(Record("node1", method, "a", body=body))
         answer = self.node.land(record, method, body or {"groupId": "a"})
         self.history.close(record, CallEnd.ANSWERED, answer.status)
         return answer, record
@@ -83,7 +83,7 @@ def test_effects_are_numbered_without_gaps() -> None:
 
 def test_the_admin_plants_and_removes_in_the_same_sequence() -> None:
     call = Calls()
-    record = call.history.open("node1", "PUT", "a", actor="admin")
+    record = call.history.open(Record("node1", "PUT", "a", actor="admin"))
     call.node.plant(record, BODY)
     assert (record.before, record.after, record.effect_seq) == (
         "absent",
@@ -91,7 +91,8 @@ def test_the_admin_plants_and_removes_in_the_same_sequence() -> None:
         1,
     )
     assert call(Method.DELETE)[1].effect_seq == 2
-    assert call.node.plant(call.history.open("node1", "DELETE", "a", actor="admin"), None).status == 404
+    record = call.history.open(Record("node1", "DELETE", "a", actor="admin"))
+    assert call.node.plant(record, None).status == 404
 
 
 def test_groups_outlive_the_process(tmp_path: Path) -> None:
@@ -149,7 +150,7 @@ def test_history_numbers_on_after_a_torn_line(tmp_path: Path) -> None:
 
 def test_a_request_that_a_reset_forgot_leaves_no_line(tmp_path: Path) -> None:
     history = History(tmp_path / "history")
-    record = history.open("node1", "POST", "a")
+    record = history.open(Record("node1", "POST", "a"))
     history.clear()
     history.close(record, CallEnd.LEFT)
     assert list(history.select()) == []
@@ -159,6 +160,6 @@ def test_a_request_that_a_reset_forgot_leaves_no_line(tmp_path: Path) -> None:
 def test_history_is_chosen_by_node_group_and_number() -> None:
     history = History()
     for node, group in (("node1", "a"), ("node2", "a"), ("node1", "b"), ("node1", "a")):
-        history.open(node, "GET", group)
+        history.open(Record(node, "GET", group))
     assert [record.seq for record in history.select("node1", "a")] == [1, 4]
     assert [record.seq for record in history.select(since=2)] == [3, 4]
