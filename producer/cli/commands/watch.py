@@ -48,12 +48,11 @@ class NewLines:
         return [line for _, line in new]
 
 
-def operation_lines(operations: Iterable[Status] | None) -> Lines:
+def operation_lines(newest: Sequence[Status] | None) -> Lines:
     """Return a line per operation, oldest first, by its id; None means that Redis does not answer."""
-    if operations is None:
+    if newest is None:
         return [("", SILENT)]
-    ordered = sorted(operations, key=lambda each: each.created_at)
-    return [("", ""), *((each.id, describe(each)) for each in ordered)]
+    return [("", ""), *((each.id, describe(each)) for each in reversed(newest))]
 
 
 def host_lines(operation: Status | None, steps: Iterable[Step], known: Status | None = None) -> Lines:
@@ -62,10 +61,9 @@ def host_lines(operation: Status | None, steps: Iterable[Step], known: Status | 
     return [*((row[0], "  ".join(row)) for row in rows), ("", describe(operation))]
 
 
-def operation_json(operations: Iterable[Status] | None) -> Lines:
+def operation_json(newest: Sequence[Status] | None) -> Lines:
     """Return a JSON document per operation, oldest first; nothing while Redis does not answer."""
-    ordered = sorted(operations or (), key=lambda each: each.created_at)
-    return [(each.id, json.dumps(operation_document(each))) for each in ordered]
+    return [(each.id, json.dumps(operation_document(each))) for each in reversed(newest or ())]
 
 
 def host_json(operation: Status | None, steps: Iterable[Step], *_: object) -> Lines:

@@ -66,7 +66,8 @@ def test_each_change_of_an_operation_is_told_once(
 def test_as_json_each_line_is_an_operation(
     lockstep: Run, cluster: ClusterClient, hand: Hand, between: Play
 ) -> None:
-    operations = [cluster.create_group(f"team-{name}") for name in "abc"]
+    # Those of one millisecond are told by their ids.
+    operations = [cluster.create_group(f"team-{name}", operation_id=name) for name in "abc"]
     between(lambda: hand.commit(operations[0]), nothing)
     told = [json.loads(line) for line in lockstep("watch", "--json").out.splitlines()]
     assert [(each["group"], each["state"]) for each in told] == [

@@ -11,11 +11,12 @@ from lockstep.producer.cli.commands.watch import (
     NewLines,
     host_lines,
     hosts_table,
+    operation_json,
     operation_lines,
     operations_table,
 )
 from lockstep.producer.cli.text import SILENT
-from lockstep.worker.operation.model import AttemptState, HostName, Millis, Status, Step
+from lockstep.worker.operation.model import AttemptState, GroupId, HostName, Millis, OperationId, Status, Step
 from tests.unit.producer.samples import OPERATION
 from tests.unit.producer.stories import ROLLED_BACK, START, STEPS, write
 from tests.unit.zones import zone
@@ -38,6 +39,12 @@ def test_each_change_is_told_once() -> None:
     assert changes.of(operation_lines([later])) == [
         "create team-a: applying, 2 of 3 hosts done (operation 7f3c)"
     ]
+
+
+def test_operations_of_one_millisecond_are_told_in_the_order_of_the_record() -> None:
+    newest = [replace(OPERATION, id=OperationId(name), group=GroupId(name)) for name in ("of-b", "of-a")]
+    assert [key for key, _ in operation_lines(newest)] == ["", "of-a", "of-b"]
+    assert [key for key, _ in operation_json(newest)] == ["of-a", "of-b"]
 
 
 def test_a_silent_redis_is_told_once_and_again_after_it_was_back() -> None:
