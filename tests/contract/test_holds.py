@@ -67,6 +67,15 @@ def test_two_holds_of_one_moment_are_told_in_their_order() -> None:
     ]
 
 
+def test_a_hold_that_is_released_in_its_millisecond_is_told_before_its_release() -> None:
+    names = ("wave:3", "held:3", "released:2", "held:2", "held:1", "passed:1")
+    course = moments_from({f"at:{name}": "1000 " for name in names})
+    assert [f"{each.what}:{each.number}" for each in course] == [
+        *("passed:1", "held:1", "held:2", "released:2"),
+        *("wave:3", "held:3"),
+    ]
+
+
 def test_hold_and_promote_say_why_they_do_nothing(canary: Driver) -> None:
     assert canary.store.promote(canary.id, 1) is Refusal.FREE
     canary.roll_back()

@@ -147,7 +147,14 @@ def moments_from(kept: Mapping[str, str]) -> tuple[Moment, ...]:
             if what not in COURSE or not number.isdecimal() or not at.isdecimal():
                 raise RecordDamaged(f"its field {show(name)} is {show(text)}, which is no moment")
             found.append(Moment(Millis(int(at)), what, int(number), said))
-    return tuple(sorted(found, key=lambda each: (each.at, COURSE.index(each.what), each.number)))
+    let_go = [each for each in found if each.what == "released"]
+
+    def place(each: Moment) -> tuple[int, int, int, bool]:
+        over = each.what == "held" and any(by.at == each.at and by.number >= each.number for by in let_go)
+        what = "released" if over else each.what  # a hold that was let go at once comes before its release
+        return each.at, COURSE.index(what), each.number, each.what == "released"
+
+    return tuple(sorted(found, key=place))
 
 
 def _attempt(key: str, kept: object) -> tuple[int, Attempt]:
