@@ -58,3 +58,22 @@ def test_what_a_step_has_opened_is_published_and_what_cannot_be_read_is_left_alo
     ran(create, memory, monkeypatch, step, step, hosts=(A,))
     assert published == [(None, memory.memory, "opened", True)]
     assert f"host {A} is left as it is, for its step cannot be read: no step" in caplog.messages
+
+
+def test_what_a_step_must_not_raise_stands_in_the_log(
+    memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    mistake = KeyError("ours")
+
+    def step(*_: object) -> StepResult:
+        raise mistake
+
+    def broken(*_: object) -> StepResult:
+        return StepResult(Next.LATER, "it is looked at again", delay=5.0)
+
+    ran(Driver(memory).accepted((A, B)), memory, monkeypatch, step, broken)
+    told = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert {each.getMessage() for each in told} == {
+        f"a step raised an error that it must not raise, for host {host}" for host in (A, B)
+    }
+    assert all(each.exc_info and each.exc_info[1] is mistake for each in told)

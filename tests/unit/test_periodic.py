@@ -196,6 +196,7 @@ def test_a_repair_of_the_patrols_is_published(periods: Periods, monkeypatch: pyt
     done, said = looked(periods, monkeypatch, PatrolResult(repairs=(repair,), asked=2, answered=2))
     claim = Claim(Phase.FORWARD, GroupId("g"), Action.DELETE, (HostName("a"), HostName("b")))
     assert (done, said) == ([("r", claim)], "no drift on 2 hosts")
+    assert claim.number == 0, "it has no waves"
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ class Reply:
     body: bytes | None = b""
     retry_after: float | None = None
     """Seconds, from the Retry-After header."""
-    headers: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict, compare=False)
     """By name in lower case."""
 
     @property
