@@ -42,6 +42,7 @@ def test_a_view_shows_one_step_and_the_time(create: Driver) -> None:
     assert (view.decision, view.undo_needed) == (Decision.ROLL_BACK, True)
     assert (view.action, view.group) == (create.action, create.kept().group)
     assert view.step == create.step(A)
+    assert create.step(A).trace is None, "a group has no content"
     assert create.store.view(create.id, B).undo_needed is False
 
 
