@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from lockstep.worker.operation.errors import OperationIdReused, StoreFull
 from lockstep.worker.operation.model import Action, GroupId, HostName, OperationId, State, Undo
 from lockstep.worker.operation.transitions import Accepted, Busy
-from tests.contract.bench import Bench
+from tests.contract.bench import Bench, RedisBench
 from tests.contract.driver import GROUP, A, B, Driver
 
 NEW = {"op:one", "op:one:steps", "op:one:todo", "lock:g", "operations", "due"}
@@ -17,14 +18,14 @@ def test_accept_records_the_operation_and_every_host(bench: Bench) -> None:
     before = bench.now()
     create = Driver(bench).accepted(deadline=300_000)
     kept = create.kept()
-    assert (kept.id, kept.group, kept.action) == (create.id, GROUP, Action.CREATE)
+    assert (kept.id, kept.group, kept.action, kept.verb) == (create.id, GROUP, Action.CREATE, "create")
     assert (kept.state, kept.decision, kept.ended) == (State.APPLYING, None, False)
     assert (kept.hosts_total, kept.hosts_done, kept.pending_hosts) == (2, 0, ())
     assert (kept.created_by, kept.reason, kept.settling) == ("a test", None, False)
     assert before <= kept.created_at <= bench.now()
     assert kept.deadline_at == kept.created_at + 300_000
     assert [step.host for step in create.store.steps(create.id)] == [A, B]
-    assert create.step(A).fingerprint == "url-of-a"
+    assert (create.step(A).fingerprint, create.step(A).wave, create.step(A).trace) == ("url-of-a", 1, None)
     assert (create.step(A).before, create.step(A).outcome, create.step(A).undo) == (None, None, Undo.NONE)
 
 
@@ -99,6 +100,15 @@ def test_a_full_store_refuses_new_operations_and_serves_old_ones(create: Driver)
     assert create.accept() is Accepted.EXISTING
     create.apply(A, B).commit()
     assert create.kept().ended
+
+
+def test_who_is_refused_by_a_full_store_reads_how_full_it_is(redis_bench: RedisBench) -> None:
+    redis_bench.fill()
+    with pytest.raises(StoreFull, match=r"^Redis uses \d+ of \d+ bytes, over the watermark of 80%") as full:
+        Driver(redis_bench).accept()
+    used, limit, _ = map(int, re.findall(r"\d+", str(full.value)))
+    assert str(limit) == redis_bench.client.config_get("maxmemory")["maxmemory"]
+    assert 0.8 * limit <= used < limit
 
 
 def test_a_thousand_hosts_and_more_fit_into_one_operation(bench: Bench) -> None:

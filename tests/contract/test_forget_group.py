@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from unittest.mock import Mock
 
 import pytest
 
+from lockstep.worker.operation.drift import EndsSize
 from lockstep.worker.operation.model import Action, GroupId, Millis
-from lockstep.worker.record.ends import WEEK
+from lockstep.worker.record.ends import LOOKED_AT, WEEK
 from lockstep.worker.record.keys import Keys
+from lockstep.worker.record.link import Link
 from tests.contract.bench import PREFIX, Bench, RedisBench
 from tests.contract.driver import GROUP, A, B, Driver
 from tests.contract.test_patrol import drift, give_up
@@ -74,8 +77,9 @@ def test_any_other_is_kept(bench: Bench, kept_for: Callable[[Bench], None]) -> N
 
 
 def test_what_was_deleted_within_a_week_is_what_a_day_brings(still_redis: RedisBench) -> None:
-    deleted(still_redis)
     store = still_redis.store
+    assert store.remembered() == EndsSize(0, 0, 0, 0, 0)
+    deleted(still_redis)
     told = store.remembered()
     assert told.daily == round(told.deleted_size / 7) > 0
     assert [told.size, 0] == store.sizes([GROUP, GroupId("nobodys")])
@@ -100,7 +104,9 @@ def test_the_patrol_goes_over_all_groups_bit_by_bit(
     assert 70 < told.deleted < 130
     assert told.size > told.deleted_size > 0
     monkeypatch.setattr("lockstep.worker.record.ends.ESTIMATED_FROM", 50)
+    redis_bench.client.config_resetstat()
     assert 100 < store.remembered().groups < 400  # of a quarter of the keys
+    assert redis_bench.client.info("commandstats")["cmdstat_scan"]["calls"] == 5
     redis_bench.client.set(keys.tidied, "garbage")
     found = [store.forget_deleted(60_000)]
     while redis_bench.client.get(keys.tidied) != "0":
@@ -109,3 +115,40 @@ def test_the_patrol_goes_over_all_groups_bit_by_bit(
     assert sum(found) == 100
     assert all(int(group[1:]) % 2 == 0 for group in store.groups_with_ends())
     assert store.forget_deleted(60_000) == 0
+
+
+@pytest.mark.parametrize(("keys", "groups"), [(500, 1), (1_000, 1), (3_000, 3)])
+def test_of_groups_that_were_not_looked_at_as_many_are_estimated_as_of_the_others(
+    redis_bench: RedisBench, monkeypatch: pytest.MonkeyPatch, keys: int, groups: int
+) -> None:
+    store = redis_bench.store
+    monkeypatch.setattr("lockstep.worker.record.ends.ESTIMATED_FROM", LOOKED_AT)
+    monkeypatch.setattr(store, "_some_groups", lambda _: (7, [GROUP]))
+    monkeypatch.setattr(store, "_keys_there", lambda: keys)
+    assert store.remembered().groups == groups
+
+
+def test_the_patrol_forgets_no_group_that_was_deleted_lately(still_redis: RedisBench) -> None:
+    deleted(still_redis)
+    store = still_redis.store
+    still_redis.pass_time(1_000)
+    assert (store.forget_deleted(60_000), store.forget_deleted(500)) == (0, 1)
+
+
+def test_of_groups_that_are_to_be_looked_at_it_is_told_how_many_are_late_and_for_how_long(
+    still_redis: RedisBench, link: Link
+) -> None:
+    now = link.store.now()
+    assert link.store.patrol_overdue() == (0, 0)
+    still_redis.client.zadd(link.keys.patrol, {"later": now + 60_000})
+    assert link.store.patrol_overdue() == (0, 0), "it is not due yet"
+    still_redis.client.zadd(link.keys.patrol, {"first": now - 5_000, "second": now - 1_000})
+    late, since = link.store.patrol_overdue()
+    assert late == 2
+    assert 5_000 <= since < 60_000
+
+
+def test_a_group_that_redis_names_twice_is_told_once(link: Link, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [link.keys.ends(GroupId(name)) for name in ("a", "b", "a")]
+    monkeypatch.setattr(link.store, "_client", Mock(scan_iter=lambda **_: iter(names)))
+    assert list(link.store.groups_with_ends()) == ["a", "b"]

@@ -9,6 +9,8 @@ import pytest
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.errors import UnknownFormat
 from lockstep.worker.operation.model import Presence
+from lockstep.worker.record.damage import noted
+from tests.contract.bench import RedisBench
 from tests.contract.driver import A, Driver
 
 TRANSITIONS: dict[str, Callable[[Driver], object]] = {
@@ -40,6 +42,17 @@ def test_a_newer_record_is_not_touched(create: Driver, name: str) -> None:
     assert create.bench.key_names() == keys
     assert create.store.steps(create.id) == steps
     assert create.kept().decision is None
+
+
+@pytest.mark.parametrize("name", ["operation", "with_steps", "steps", "order"])
+def test_a_newer_record_is_not_read(redis_bench: RedisBench, name: str) -> None:
+    create = Driver(redis_bench).accepted()
+    redis_bench.set_format(create.id, NEWER)
+    with pytest.raises(UnknownFormat, match=NEWER):
+        getattr(redis_bench.store, name)(create.id)
+    with noted() as found:
+        assert redis_bench.store.readable(create.id) is None
+    assert not found, "it is not damaged"
 
 
 def test_no_newer_record_is_forgotten(create: Driver) -> None:

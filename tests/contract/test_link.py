@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from unittest.mock import Mock, call
+from unittest.mock import MagicMock, Mock, call
 
 import pytest
 import redis
 
 from lockstep.producer.client.acceptance import REACHED, reach
+from lockstep.worker.connection import client as client_of
+from lockstep.worker.connection import primary
 from lockstep.worker.operation.errors import (
     RecordDamaged,
     RecordGone,
@@ -19,16 +21,19 @@ from lockstep.worker.operation.errors import (
     UnknownOperation,
 )
 from lockstep.worker.operation.host import WriteLimit
-from lockstep.worker.operation.model import GroupId, OperationId
+from lockstep.worker.operation.model import Action, GroupId, Loss, Millis, OperationId
+from lockstep.worker.record import link as link_module
 from lockstep.worker.record.codec import check_format
-from lockstep.worker.record.damage import unknown
-from lockstep.worker.record.events import Events, Snapshot, follow, follow_async
+from lockstep.worker.record.damage import gone, noted, unknown
+from lockstep.worker.record.events import Events
 from lockstep.worker.record.link import Link
 from lockstep.worker.record.queries import StoreErrors
 from lockstep.worker.record.scripts import Replicas
+from lockstep.worker.settings import load_settings
+from tests.children import in_child
 from tests.contract.bench import RedisBench
-from tests.contract.driver import A, Driver
-from tests.waiting import PATIENCE
+from tests.contract.driver import GROUP, A, Driver
+from tests.waiting import PATIENCE, eventually
 
 OPERATION = OperationId("told")
 
@@ -50,6 +55,10 @@ def test_a_link_says_how_long_a_lease_still_lasts(redis_bench: RedisBench, link:
     assert link.leased("sweep") is None
     redis_bench.store.lease("sweep", 60_000)
     assert 0 < (link.leased("sweep") or 0) <= 60_000
+    redis_bench.store.keep_lease("sweep", 600_000)
+    assert 60_000 < (link.leased("sweep") or 0) <= 600_000
+    redis_bench.client.persist(link.keys.lease("sweep"))
+    assert link.leased("sweep") == -1
 
 
 def test_a_link_that_is_closed_waits_for_nobody_who_still_reads(link: Link) -> None:
@@ -76,21 +85,6 @@ def test_a_link_that_is_closed_waits_for_nobody_who_still_reads(link: Link) -> N
     assert asyncio.run(scenario())
 
 
-def test_who_gives_no_time_is_told_once_how_an_operation_stands(redis_bench: RedisBench, link: Link) -> None:
-    create = Driver(redis_bench).accepted()
-
-    async def awaited() -> list[Snapshot]:
-        return [each async for each in follow_async(link, create.id, 0.0)]
-
-    assert len(list(follow(link, create.id, 0.0))) == len(asyncio.run(awaited())) == 1
-
-
-def test_who_follows_an_operation_is_known_until_it_leaves_off(link: Link) -> None:
-    with Events(link, OPERATION) as events:
-        assert link.followed == {events}
-    assert link.followed == set()
-
-
 def test_as_many_operations_are_listed_as_are_asked_for_and_one_that_is_gone_is_not_put_back(
     redis_bench: RedisBench, link: Link
 ) -> None:
@@ -98,9 +92,26 @@ def test_as_many_operations_are_listed_as_are_asked_for_and_one_that_is_gone_is_
     for name in ("one", "two", "three"):
         each = Driver(redis_bench, name)
         store.accept(each.request(group=GroupId(name)))
+        redis_bench.pass_time(1)
     assert [len(store.due_times(most)) for most in (0, 1, 2, 3)] == [3, 1, 2, 3]
+    assert (link.newest(1), link.newest(2)) == (["three"], ["three", "two"])
     store.put_last(OperationId("gone"), ValueError("it cannot be read"), 1)
     assert len(store.due_times()) == 3
+
+
+def test_an_operation_that_cannot_be_read_comes_after_the_others(redis_bench: RedisBench, link: Link) -> None:
+    for name in ("one", "two"):
+        each = Driver(redis_bench, name)
+        link.store.accept(each.request(group=GroupId(name)))
+    before = link.store.now()
+    with noted() as found:
+        link.store.put_last(OperationId("one"), ValueError("it cannot\nbe read"), 600_000)
+    assert [(each.kind, each.field, each.why) for each in found] == [
+        ("operation", "one", "it cannot be read")
+    ]
+    due = link.store.due_times()
+    assert list(due) == ["two", "one"]
+    assert before + 600_000 <= due[OperationId("one")] <= link.store.now() + 600_000
 
 
 def test_an_old_record_is_forgotten_though_there_are_few(redis_bench: RedisBench) -> None:
@@ -122,10 +133,19 @@ def test_of_each_limit_it_is_told_how_many_write_and_how_many_wait_for_whichever
     keys = link.keys
     assert link.limits.loads() == []
     link.limits.keep({"a": WriteLimit(1), "*": WriteLimit(a_second=2.0)})
-    for name, part, number in (("a", "places", 1), ("a", "queue", 2), ("a", "pace", 4), ("*", "pace", 8)):
+    for name, part, number in (
+        ("a", "places", 1),
+        ("a", "queue", 2),
+        ("a", "pace", 4),
+        ("*", "queue", 3),
+        ("*", "pace", 5),
+    ):
         redis_bench.client.zadd(keys.line(name, part), {str(each): each for each in range(number)})
-    told = {each.host: (each.busy, each.waiting) for each in link.limits.loads()}
-    assert told == {"a": (1, 6), "*": (0, 8)}
+    told = {each.host: (each.busy, each.waiting, each.text) for each in link.limits.loads()}
+    assert told == {
+        "a": (1, 6, "a: 1 of 1 writes at once, 6 wait for their turn"),
+        "*": (0, 8, "all hosts together: 2 a second, 8 wait for their turn"),
+    }
 
 
 def test_every_operation_that_has_not_ended_is_listed(redis_bench: RedisBench, link: Link) -> None:
@@ -133,13 +153,15 @@ def test_every_operation_that_has_not_ended_is_listed(redis_bench: RedisBench, l
         each = Driver(redis_bench, name)
         each.store.accept(each.request(group=GroupId(name)))
     assert {each.id for each in link.unended()} == {"one", "two"}
+    redis_bench.client.hset(link.keys.operation(OperationId("one")), "total", "soon")
+    assert {each.id for each in link.unended()} == {"two"}, "the other cannot be read"
 
 
-@pytest.mark.usefixtures("redis_bench")
-def test_a_stall_is_kept_with_its_reason(link: Link) -> None:
+def test_a_stall_is_kept_with_its_reason(redis_bench: RedisBench, link: Link) -> None:
     link.stalls.note("worker1@node", "its loop stood still")
     (found,) = link.stalls.all()
     assert (found.worker, found.why) == ("worker1@node", "its loop stood still")
+    assert 0 < redis_bench.client.pttl(link.keys.stalled) <= 86_400_000
 
 
 def test_a_stall_is_told_of_for_a_day(still_redis: RedisBench, link: Link) -> None:
@@ -157,17 +179,84 @@ def test_a_format_that_is_not_ours_is_damage_or_newer(written: str | None, raise
         check_format(written)
 
 
-def test_a_redis_that_still_reads_its_file_is_not_asked_how_it_is(
+def test_an_operation_is_read_at_one_moment(redis_bench: RedisBench, link: Link) -> None:
+    create = Driver(redis_bench).accepted()
+    redis_bench.client.config_resetstat()
+    link.store.with_steps(create.id)
+    assert redis_bench.client.info("commandstats")["cmdstat_multi"]["calls"] == 1
+
+
+def test_what_is_damaged_of_operations_at_work_is_left_out(redis_bench: RedisBench, link: Link) -> None:
+    create = Driver(redis_bench).accepted()
+    create.begin(A, "a1")
+    redis_bench.client.set(link.keys.operation(OperationId("none")), "no hash")
+    asked = [OperationId("none"), OperationId("gone"), create.id]
+    (found,) = link.looked_at(asked, link.store.now())
+    assert found[1:] == (2, 1, 1, 0)
+    assert found.operation == create.kept()
+
+
+def test_a_link_that_is_closed_leaves_no_connection(
+    redis_bench: RedisBench, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(primary, "IDLE", 2 * PATIENCE)
+
+    def there() -> set[str]:
+        return {each["id"] for each in redis_bench.client.client_list()}
+
+    before = there()
+    link.store.now()
+    link.waiting.now()
+    with Events(link, OPERATION) as events:
+        events.subscribe()
+    assert there() > before
+    link.close()
+    eventually(lambda: there() == before, "all are closed")
+
+
+def test_who_awaits_reads_in_a_thread_of_the_clients_own(link: Link) -> None:
+    name = asyncio.run(link.off_loop(lambda: threading.current_thread().name))
+    assert str(name).startswith("lockstep-reader")
+
+
+def test_who_waits_for_an_answer_is_told_after_the_second_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Mock(wraps=client_of)
+    monkeypatch.setattr(link_module, "client", made)
+    Link(load_settings(redis_url="redis://127.0.0.1:1/0", redis_timeout=2)).close()
+    assert made.call_args.kwargs == {"within": 10}
+
+
+def test_a_database_is_gone_over_from_its_beginning_to_its_end_while_there_is_time(
     link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    client = Mock(ping=Mock(side_effect=redis.BusyLoadingError("it reads its file")))
-    monkeypatch.setattr(link, "_client", client)
-    with pytest.raises(StoreUnavailable):
-        link.facts()
-    client.info.assert_not_called()
+    there = MagicMock()
+    scan = there.__enter__.return_value.scan
+    monkeypatch.setattr(link_module, "client", lambda _: there)
+    monkeypatch.setattr(link, "_client", Mock(info=lambda _: {"db3": {}, "other": {}}))
+    scan.side_effect = [(7, ["p:op:another"]), (0, ["p:op:told-1:steps", "p:op:told-1"])]
+    assert link.elsewhere("told", 60.0) == (3, "p:", "told-1")
+    assert [each.args[0] for each in scan.call_args_list] == [0, 7]
+    scan.side_effect = [(7, []), (0, [])]
+    assert link.elsewhere("told", 60.0) is None
+    scan.side_effect = None
+    assert link.elsewhere("told", -1.0) is None
+    assert scan.call_count == 4
     monkeypatch.undo()
-    facts = link.facts()
-    assert (facts.clients > 0, facts.most_clients > 0, facts.replicas) == (True, True, 0)
+
+
+def test_a_lost_record_is_told_until_a_later_operation_on_its_group_has_ended(
+    redis_bench: RedisBench, link: Link
+) -> None:
+    link.store.note_lost(OperationId("lost"), GROUP)
+    assert [each.id for each in link.unresolved()] == ["lost"]
+    redis_bench.pass_time(2)
+    Driver(redis_bench).accepted((A,)).apply(A).commit()
+    assert link.unresolved() == ()
+
+
+def test_a_forked_child_has_clients_of_its_own(link: Link) -> None:
+    before = link.store
+    assert in_child(lambda: link.store is not before)
 
 
 def test_what_redis_py_raises_comes_as_an_error_of_ours() -> None:
@@ -184,6 +273,11 @@ def test_an_id_that_nothing_is_known_of_sends_to_the_page_on_lost_records_and_an
     mistyped = unknown(OPERATION, 'it is the name of host "told"')
     assert mistyped.page == UnknownOperation.page != RecordGone.page
     assert str(mistyped).endswith('"told" is unknown: it is the name of host "told"')
+
+
+@pytest.mark.parametrize(("action", "what"), [(Action.DELETE, 'delete "g"'), (None, 'on group "g"')])
+def test_of_a_record_that_is_gone_it_is_told_what_it_was_about(action: Action | None, what: str) -> None:
+    assert f'"told" ({what}) vanished' in str(gone(Loss(OPERATION, GroupId("g"), action, Millis(7))))
 
 
 def test_a_script_is_sent_once_and_then_called_by_its_digest(redis_bench: RedisBench) -> None:

@@ -116,7 +116,8 @@ def test_a_group_that_nobody_suspects_is_not_put_on_the_list(create: Driver) -> 
 
 def test_a_group_that_is_taken_off_the_list_leaves_nothing_there(create: Driver) -> None:
     give_up(create)
-    create.store.patrol_again(GROUP, None, create.bench.now())
+    (seen,) = create.store.suspicions(GROUP).values()
+    create.store.patrol_again(GROUP, None, seen)
     assert create.store.patrol_due(10) == ()
     assert create.store.suspicions(GROUP) == {}
     assert {"patrol", "suspects:g"} & create.bench.key_names() == set()

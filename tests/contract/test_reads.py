@@ -4,10 +4,11 @@ import inspect
 
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.host import NAMED_AFTER
-from lockstep.worker.operation.model import AttemptId, Decision, HostName, OperationId, Presence, Seen
-from lockstep.worker.operation.transitions import Order
+from lockstep.worker.operation.model import Action, AttemptId, Decision, HostName, OperationId, Presence, Seen
+from lockstep.worker.operation.transitions import Forward, Order
 from lockstep.worker.record.redis import RedisStore
 from tests.contract.bench import Bench
+from tests.contract.contents import GONE, OLD, Thing
 from tests.contract.driver import ABSENT, LONG, A, B, Driver
 from tests.twin import MemoryStore
 
@@ -30,7 +31,23 @@ def test_the_first_failure_is_the_reason(create: Driver) -> None:
     create.begin(B, "b1")
     create.finish(B, "b1", Effect.REFUSED)
     create.finish(A, "a1", Effect.REFUSED)
-    assert create.kept().reason == "b refused (said)"
+    assert (create.kept().reason, create.step(B).reason) == ("b refused (said)", "refused (said)")
+
+
+def test_an_operation_settles_from_its_decision_until_its_last_write_is_answered(create: Driver) -> None:
+    create.begin(A, "a1")
+    create.begin(B, "b1")
+    assert (create.kept().settling, create.kept().pending_hosts) == (False, ()), "nothing is decided"
+    create.finish(A, "a1", Effect.APPLIED)
+    create.roll_back()
+    assert create.kept().settling
+    create.finish(B, "b1", Effect.APPLIED)
+    assert (create.kept().settling, create.kept().pending_hosts) == (False, (A, B))
+
+
+def test_who_brings_a_host_to_its_outcome_is_told_the_step_as_it_then_is(create: Driver) -> None:
+    create.begin(A, "a1")
+    assert create.finish(A, "a1", Effect.APPLIED).step == create.step(A)
 
 
 def test_a_view_shows_one_step_and_the_time(create: Driver) -> None:
@@ -57,9 +74,9 @@ def test_nothing_is_seen_of_what_never_was(create: Driver) -> None:
 
 
 def test_hosts_stand_in_their_natural_order(bench: Bench) -> None:
-    hosts = tuple(HostName(name) for name in ("node10", "node9", "a", "node2"))
+    hosts = tuple(HostName(name) for name in ("node10", "node9", "a", "7", "node2"))
     create = Driver(bench).accepted(hosts)
-    assert [step.host for step in create.store.steps(create.id)] == ["a", "node2", "node9", "node10"]
+    assert [step.host for step in create.store.steps(create.id)] == ["7", "a", "node2", "node9", "node10"]
 
 
 def test_operations_come_newest_first_and_by_page(bench: Bench) -> None:
@@ -130,3 +147,24 @@ def test_periodic_work_is_failing_until_it_is_done(bench: Bench) -> None:
     assert "lease:sweep-done" in bench.key_names()
     store.note_done("sweep", LONG)
     assert store.lease("sweep", LONG), "being done is not being at it"
+
+
+def test_a_step_says_what_was_there_before_and_an_operation_what_is_done_to_the_thing(bench: Bench) -> None:
+    thing = Thing(bench).accepted().written(A).written(B, before=GONE)
+    before = [step.before.presence for step in bench.store.steps(thing.id) if step.before]
+    assert before == [Presence.PRESENT, Presence.ABSENT]
+    assert not thing.trace(A).overwrote
+    order = bench.store.order(thing.id)
+    assert order is not None
+    assert order.content == thing.asked
+    assert {"target": "text of target", "secret": "sealed"}.items() <= order.content.texts.items()
+    kept = bench.store.operation(thing.id)
+    assert kept is not None
+    assert (kept.action, kept.verb) == (Action.CREATE, "set")
+
+
+def test_an_undo_that_waits_for_a_write_is_told_until_when(bench: Bench) -> None:
+    thing = Thing(bench).accepted().written(A, Effect.UNKNOWN).roll_back()
+    said = thing.restore(A, OLD)
+    assert said.next is Forward.SETTLE
+    assert (said.again_at or 0) > bench.now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from threading import Event
@@ -51,6 +52,23 @@ def test_a_worker_that_is_silent_is_forgotten(clocks: Clocks, monkeypatch: pytes
     assert clocks.inventories() == {}
 
 
+def test_what_a_process_that_has_ended_reported_is_dropped(
+    clocks: Clocks, redis_bench: RedisBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clocks, "ahead", lambda: 7)
+    key, now = Keys(PREFIX).clocks, redis_bench.now()
+    for name, at in (("ended@x", now - 61_000), ("lives@x", now - 30_000)):
+        redis_bench.client.hset(key, name, json.dumps({"at": at, "ahead": 7}))
+    redis_bench.client.hset(key, "damaged@x", "no JSON")
+    assert clocks.all() == {"lives@x": 7}
+    assert clocks.too_old() == ["lives@x"], "it says nothing of the formats that it reads"
+    clocks.tell("a@x", lambda: ("d1", 3, 60.0, ""))
+    assert now <= clocks.inventories()["a@x"].read_at + 60_000 <= redis_bench.now()
+    assert set(redis_bench.client.hkeys(key)) == {"a@x", "lives@x"}
+    clocks.tell("a@x")
+    assert (set(clocks.all()), clocks.too_old()) == ({"a@x", "lives@x"}, ["lives@x"])
+
+
 def test_a_worker_reports_its_clock_again_and_again(clocks: Clocks, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[object] = []
 
@@ -66,11 +84,14 @@ def test_a_worker_reports_its_clock_again_and_again(clocks: Clocks, monkeypatch:
     assert done == ["a@x", module.EVERY] * 2
 
 
-def test_a_process_ends_though_it_reports_for_ever() -> None:
+def test_a_process_ends_though_it_reports_for_ever_and_sends_in_a_thread() -> None:
     code = (
+        "from lockstep.worker.operation.errors import StoreUnavailable\n"
         "from lockstep.worker.record.link import Link; from lockstep.worker.settings import load_settings\n"
-        f"url = 'redis://127.0.0.1:{refusing_port()}/0'\n"
-        "Link(load_settings(redis_url=url)).clocks.tell_for_ever('a@x'); print('told')\n"
+        f"link = Link(load_settings(redis_url='redis://127.0.0.1:{refusing_port()}/0'))\n"
+        "link.clocks.tell_for_ever('a@x')\n"
+        "try: link.store.cancel('one', 'ann')\n"
+        "except StoreUnavailable: print('told')\n"
     )
     ran = subprocess.run([sys.executable, "-c", code], timeout=PATIENCE, check=False, capture_output=True)
     assert (ran.returncode, ran.stdout) == (0, b"told\n")

@@ -49,6 +49,16 @@ def test_a_spell_is_known_to_all_until_it_is_over(silences: Silences, redis_benc
     assert silences.all() == {}
 
 
+def test_a_silence_is_over_at_its_moment(still_redis: RedisBench) -> None:
+    silences = Silences(still_redis.client, Keys(PREFIX))
+    silences.spare(A, 5_000, 10, "x")
+    still_redis.pass_time(4_000)
+    _, left = silences.left(A) or (None, 0)
+    assert 0 < left <= 1_000
+    still_redis.pass_time(1_000)
+    assert (silences.left(A), silences.all()) == (None, {})
+
+
 def test_an_answer_ends_it(silences: Silences, redis_bench: RedisBench) -> None:
     silences.spare(A, LONG, 10, "x")
     silences.spare(B, LONG, 10, "x")

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from queue import SimpleQueue
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import redis
 
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import OperationId
 from lockstep.worker.record.keys import Keys
-from lockstep.worker.record.scripts import Replicas, Scripts
+from lockstep.worker.record.scripts import CallKind, Replicas, Scripts, _Wire
 
 
 class Pipe:
     """A pipeline to a Redis with two replicas, of which so many have what is written."""
 
-    def __init__(self, sent: list[str], having: int) -> None:
+    def __init__(self, sent: list[str], having: int | Exception) -> None:
         self._sent, self._having, self._answers = sent, having, list[object]()
 
     def evalsha(self, *_: object) -> None:
@@ -29,7 +32,17 @@ class Pipe:
 
     def execute(self, *, raise_on_error: bool) -> list[object]:
         self._sent.append(" ".join("call" if each == ["said"] else str(each) for each in self._answers))
+        if raise_on_error and isinstance(self._having, Exception):
+            raise self._having
         return self._answers
+
+
+def client(sent: list[str], having: list[int | Exception]) -> Any:
+    def pipeline(transaction: bool) -> Pipe:
+        assert not transaction, "in one, WAIT would not wait"
+        return Pipe(sent, having[0])
+
+    return SimpleNamespace(pipeline=pipeline)
 
 
 @pytest.mark.parametrize(
@@ -43,9 +56,8 @@ def test_replicas_are_waited_for_where_any_are_wanted_and_something_rests_on_it(
 
 def test_while_replicas_are_behind_nothing_is_begun_and_what_hosts_said_is_kept() -> None:
     sent: list[str] = []
-    having = [1]
-    client = SimpleNamespace(pipeline=lambda transaction: Pipe(sent, having[0]))
-    asked = Scripts(client, Keys("t:"), Replicas("fence", 2, 500))  # type: ignore[arg-type]
+    having: list[int | Exception] = [1]
+    asked = Scripts(client(sent, having), Keys("t:"), Replicas("fence", 2, 500))
 
     def refused(name: str) -> bool:
         try:
@@ -63,3 +75,34 @@ def test_while_replicas_are_behind_nothing_is_begun_and_what_hosts_said_is_kept(
     assert asked.run("begin", OperationId("op-1")) == "said", "they have caught up"
     assert asked.run("finish", OperationId("op-1")) == "said"
     assert sent == ["True 2", "call True 2", "call True 2"]
+
+
+def test_what_rests_on_no_replica_is_done_though_they_cannot_be_asked() -> None:
+    replicas = Replicas("fence", 2, 500)
+    replicas.behind = True
+    having: list[int | Exception] = [redis.ResponseError("unknown command 'WAIT'")]
+    wire = _Wire(client([], having), Keys("t:"), replicas, SimpleQueue())
+    kinds: list[CallKind] = [(name, OperationId("op-1")) for name in ("begin", "finish", "view")]
+    begin, finish, view = (wire.send({kind: [()] for kind in kinds})[kind] for kind in kinds)
+    assert isinstance(begin, StoreUnavailable)
+    assert isinstance(finish, StoreUnavailable)
+    assert (view, replicas.behind) == (["said"], True)
+
+
+def test_replicas_have_nothing_where_the_write_before_them_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    full = redis.ResponseError("OOM command not allowed when used memory > 'maxmemory'.")
+    monkeypatch.setattr(Pipe, "set", lambda self, *_: self._answers.append(full))
+    replicas = Replicas("fence", 2, 500)
+    begin: CallKind = ("begin", OperationId("op-1"))
+    sent = _Wire(client([], [2]), Keys("t:"), replicas, SimpleQueue()).send({begin: [()]})
+    assert isinstance(sent[begin], StoreUnavailable)
+    assert replicas.behind
+
+
+def test_a_script_that_fails_is_no_failing_of_the_replicas(monkeypatch: pytest.MonkeyPatch) -> None:
+    damaged = redis.ResponseError("LOCKSTEPDAMAGED [its field group is none]")
+    monkeypatch.setattr(Pipe, "evalsha", lambda self, *_: self._answers.append(damaged))
+    replicas = Replicas("fence", 2, 500)
+    begin: CallKind = ("begin", OperationId("op-1"))
+    assert _Wire(client([], [2]), Keys("t:"), replicas, SimpleQueue()).send({begin: [()]}) == {begin: damaged}
+    assert not replicas.behind

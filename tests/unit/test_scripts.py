@@ -25,7 +25,6 @@ from lockstep.worker.operation.model import OperationId
 from lockstep.worker.record import scripts
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.scripts import (
-    LINGER,
     QUICK,
     Arguments,
     Batch,
@@ -93,11 +92,11 @@ def test_what_is_asked_for_meanwhile_goes_out_together_and_each_hears_its_own_re
     ("calls", "age", "lingers"),
     [
         *((1, 0, False), (QUICK - 1, 0, False), (QUICK, 0, True), (QUICK + 1, 0, True)),
-        *((QUICK, 1, False), (QUICK + 1, 1, True)),
+        *((QUICK, 0.03, False), (QUICK + 1, 0.03, True)),
     ],
 )
 def test_only_while_calls_come_in_quickly_others_are_waited_for_and_go_out_with_them(
-    monkeypatch: pytest.MonkeyPatch, calls: int, age: int, lingers: bool
+    monkeypatch: pytest.MonkeyPatch, calls: int, age: float, lingers: bool
 ) -> None:
     queue: SimpleQueue[_Call | None] = SimpleQueue()
 
@@ -107,8 +106,9 @@ def test_only_while_calls_come_in_quickly_others_are_waited_for_and_go_out_with_
         queue.put(call)
 
     def meanwhile(seconds: float) -> None:
-        assert seconds == pytest.approx(0 if age else LINGER)
+        assert seconds == pytest.approx(0 if age else 0.003)
         comes("late")
+        queue.put(None)
 
     now = time.monotonic()  # a clock that stands: the machine may pause longer than "quickly" is
     monkeypatch.setattr(scripts, "time", SimpleNamespace(sleep=meanwhile, monotonic=lambda: now))
@@ -118,9 +118,11 @@ def test_only_while_calls_come_in_quickly_others_are_waited_for_and_go_out_with_
     wire.through.set()
     sending = threading.Thread(target=_send_all, args=(queue, wire), daemon=True)
     sending.start()
-    eventually(lambda: queue.empty() and wire.sent, "all are sent")
-    queue.put(None)
+    eventually(lambda: wire.sent, "all are sent")
+    if not lingers:
+        queue.put(None)
     sending.join(SOON)
+    assert not sending.is_alive()
     assert [len(each[BEGIN]) for each in wire.sent] == [calls + lingers]
 
 

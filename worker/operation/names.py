@@ -64,10 +64,10 @@ def named(hosts: Sequence[str]) -> str:
     return ", ".join(hosts[:NAMED]) + more
 
 
-def natural(name: str) -> tuple[tuple[int, int, str], ...]:
+def natural(name: str) -> tuple[tuple[float, str], ...]:
     """Sort key under which node2 stands before node10."""
     parts = (part for part in re.split(r"(\d+)", name) if part)
-    return tuple((0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts)
+    return tuple((int(part), "") if part.isdecimal() else (math.inf, part) for part in parts)
 
 
 def seconds(milliseconds: int) -> str:

@@ -91,7 +91,7 @@ class RedisEnds(Queries):
         """
         keys = self._keys
         about = [keys.lock(group), keys.ends(group), keys.suspects(group), keys.patrol, keys.drift]
-        said = self._forget_group(keys=about, args=[group, before, 0 if dry_run else 1])
+        said = self._forget_group(keys=about, args=[group, before, int(not dry_run)])
         hosts, at = cast(list[str], said)
         return ForgottenGroup(group, int(hosts), Millis(int(at))) if hosts != "0" else None
 

@@ -94,8 +94,6 @@ class Events:
             self._pubsub.subscribe(self._channel)
             # A reading must not overtake the subscription, so its confirmation is waited for.
             self._subscribed = self._pubsub.get_message(timeout=CONFIRM) is not None
-        if not self._subscribed:
-            self._drop()
 
     def wait(self, timeout: float, gather: float) -> bool:
         """Return True after a decisive event, False `gather` seconds after any other or `timeout` seconds."""
@@ -103,9 +101,9 @@ class Events:
         while (left := ends - time.monotonic()) > 0:
             if not self._subscribed:
                 time.sleep(left)
-                break
+                return False
             try:
-                message = self._pubsub.get_message(ignore_subscribe_messages=True, timeout=left)
+                message = self._pubsub.get_message(timeout=left)
             except NO_REDIS:
                 self._drop()
                 continue

@@ -194,7 +194,7 @@ class Link(StoreErrors):
                 pipe.zcount(f"{key}:waits", f"({now}", "+inf")
             answers = iter(pipe.execute(raise_on_error=False))
         found = []
-        for operation, kept, *sizes in zip(operations, *[answers] * 5, strict=False):
+        for operation, kept, *sizes in zip(operations, *[answers] * 5, strict=True):
             if any(isinstance(each, Exception) for each in (kept, *sizes)):
                 continue
             with suppress(*UNREADABLE):
