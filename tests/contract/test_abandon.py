@@ -3,7 +3,8 @@ from __future__ import annotations
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import AttemptState, HostName, OperationId, State, Undo
 from lockstep.worker.operation.transitions import Forward, Refusal
-from tests.contract.driver import PRESENT, A, B, Driver
+from tests.contract.bench import Bench
+from tests.contract.driver import PRESENT, A, B, C, Driver
 
 WHY = "host is gone for good (ann)"
 
@@ -30,6 +31,15 @@ def test_attempts_of_an_abandoned_host_are_closed_as_abandoned(create: Driver) -
     abandon(create, A)
     assert {each.state for each in create.step(A).attempts} == {AttemptState.ABANDONED}
     assert create.kept().ended
+
+
+def test_a_host_that_was_given_up_or_restored_waits_for_nothing(bench: Bench) -> None:
+    create = Driver(bench).accepted((A, B, C)).undoing(A, B, C)
+    for host in (A, B):
+        create.store.postpone(create.id, host, 60_000)
+    assert abandon(create, A) is None
+    create.undo(B)
+    assert [create.step(host).due_at for host in (A, B)] == [None, None]
 
 
 def test_the_other_hosts_are_still_restored(create: Driver) -> None:

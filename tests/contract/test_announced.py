@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
 from lockstep.worker.operation.content import Effect
+from lockstep.worker.record.redis import RedisStore
 from tests.contract.bench import PREFIX, SETTLED, RedisBench
 from tests.contract.contents import FOREIGN, Thing
 from tests.contract.driver import PRESENT, A, B, Driver
+from tests.contract.test_gathered import Gate
 from tests.contract.waves import TWO, accepted, gate, rollout
 from tests.waiting import PATIENCE, eventually
 
@@ -56,6 +59,15 @@ def test_a_create_from_its_first_look_to_its_end(redis_bench: RedisBench, heard:
         redis_bench.pass_time(SETTLED)
         create.look(A, PRESENT)
     assert heard() == [("look", (A,)), ("look", (A,)), ("ended", ())]
+
+
+def test_what_two_hosts_did_in_one_run_is_told_together(redis_bench: RedisBench, heard: Heard) -> None:
+    create = Driver(redis_bench).accepted()
+    assert isinstance(create.store, RedisStore)
+    heard()
+    both = [partial(create.begin, host, f"{host}1") for host in (A, B)]
+    Gate(create.store).together(both, lambda: create.store.view(create.id, A))
+    assert heard() == [("attempt", (A, B))]
 
 
 def test_a_rollback_is_announced_step_by_step(redis_bench: RedisBench, heard: Heard) -> None:

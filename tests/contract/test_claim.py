@@ -5,7 +5,7 @@ import pytest
 from lockstep.worker.operation.content import Effect
 from lockstep.worker.operation.model import Action, GroupId, OperationId
 from lockstep.worker.operation.transitions import Claim, Phase
-from tests.contract.bench import LIMITS, UNIT, Bench
+from tests.contract.bench import LIMITS, PREFIX, UNIT, Bench, RedisBench
 from tests.contract.driver import GROUP, PRESENT, A, B, C, Driver
 
 
@@ -76,6 +76,14 @@ def test_progress_puts_the_patience_back_to_its_start(exact: Driver) -> None:
     assert exact.claim(resume=True) == (A, B)
 
 
+def test_any_answer_is_progress(exact: Driver) -> None:
+    exact.begin(A, "a1")
+    exact.bench.pass_time(LIMITS.sweep_patience - 1)
+    exact.finish(A, "a1", Effect.UNKNOWN)
+    exact.bench.pass_time(1)
+    assert exact.claim(resume=True) == ()
+
+
 def test_a_wait_is_over_when_it_is_over(exact: Driver) -> None:
     exact.store.postpone(exact.id, A, 10_000, "Retry-After")
     assert exact.step(A).due_at == exact.bench.now() + 10_000
@@ -95,6 +103,13 @@ def test_a_wait_that_is_over_is_taken_up_once(create: Driver) -> None:
     assert create.due()
     assert create.claim(resume=True) == (A,)
     assert create.claim(resume=True) == ()
+
+
+def test_a_wait_that_is_over_is_taken_up_once_though_nothing_has_moved_either(still: Bench) -> None:
+    create = Driver(still).accepted()
+    create.store.postpone(create.id, A, 1_000)
+    still.pass_time(LIMITS.sweep_patience)
+    assert create.claim(resume=True) == (A, B)
 
 
 def test_who_waits_is_not_resumed_before_time(bench: Bench) -> None:
@@ -157,6 +172,13 @@ def test_an_operation_that_has_ended_or_never_was_is_nobodys(create: Driver) -> 
     assert not create.due()
     create.id = OperationId("unknown")
     assert create.claim(resume=True) == create.claim() == ()
+
+
+def test_an_operation_that_redis_lost_is_looked_at_once(redis_bench: RedisBench) -> None:
+    redis_bench.client.zadd(f"{PREFIX}due", {"lost": 1})
+    assert redis_bench.store.due(10) == ("lost",)
+    assert redis_bench.store.claim(OperationId("lost"), resume=True) is None
+    assert redis_bench.store.due(10) == ()
 
 
 def test_the_longest_overdue_comes_first_and_so_many_at_once(still: Bench) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from lockstep.worker.operation.model import Action, HostName, OperationId
-from tests.contract.bench import Bench, MemoryBench
+from tests.contract.bench import PREFIX, Bench, MemoryBench, RedisBench
 from tests.contract.driver import GROUP, PRESENT, A, B, Driver
 
 YEARS = 10**12
@@ -99,6 +99,16 @@ def test_an_operation_that_was_dropped_is_told_from_one_that_redis_lost(bench: B
     last.accepted()  # the id is used again, and its record is not dropped but lost
     assert bench.store.note_lost(last.id, GROUP) is not None
     assert set(bench.store.lost()) == {last.id, OperationId("lost")}
+
+
+def test_the_names_of_the_last_10_000_dropped_records_are_kept_for_a_day(redis_bench: RedisBench) -> None:
+    client, dropped = redis_bench.client, f"{PREFIX}dropped"
+    client.zadd(dropped, {f"earlier{n:05}": n for n in range(10_000)})
+    one_ended(redis_bench, "last")
+    assert redis_bench.store.forget(0, 0, 100) == 1
+    assert (client.zcard(dropped), *client.zrange(dropped, 0, 0)) == (10_000, "earlier00001")
+    assert client.zscore(dropped, "last") is not None
+    assert 86_000_000 < client.pttl(dropped) <= 86_400_000
 
 
 def test_the_oldest_are_forgotten_first_and_so_many_at_once(memory: MemoryBench) -> None:

@@ -36,6 +36,8 @@ def test_a_group_that_was_deleted_everywhere_is_forgotten(bench: Bench) -> None:
     assert looked is not None
     assert (looked.group, looked.hosts) == (GROUP, 2)
     assert before <= looked.at < moment
+    assert bench.store.forget_group(GROUP, looked.at, dry_run=True) is None, "it ended then, and not before"
+    assert bench.store.forget_group(GROUP, Millis(looked.at + 1), dry_run=True) == looked
     assert set(bench.ends(GROUP)) == {A, B}
     assert bench.store.forget_group(GROUP, moment) == looked
     assert bench.ends(GROUP) == {}

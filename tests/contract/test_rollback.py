@@ -95,6 +95,8 @@ def test_fields_that_a_host_would_not_take_back_are_kept(bench: Bench) -> None:
     assert delete.step(A).before == PRESENT
     delete.finish_undo(A, "u1", Effect.APPLIED)
     assert delete.step(A).lost_fields == ("colour", "size"), "a repetition does not forget them"
+    delete.finish_undo(A, "u1", Effect.APPLIED, ("size",))
+    assert delete.step(A).lost_fields == ("size",)
 
 
 def test_nothing_is_undone_before_the_decision_or_after_the_end(create: Driver) -> None:

@@ -41,6 +41,12 @@ def test_a_wave_opens_in_the_transition_that_ends_the_one_before(canary: Driver)
     assert {key for key in canary.bench.key_names() if "later" in key or "gating" in key} == set()
 
 
+def test_a_single_wave_is_the_last(bench: Bench) -> None:
+    driver = accepted(bench, replace(THREE, waves={A: 1, B: 1}, hold=True))
+    assert rollout(driver) == replace(rollout(driver), wave=1, waves=1, hold=None)
+    assert driver.apply(A, B).kept().ended
+
+
 def test_hosts_that_wait_for_their_wave_are_not_done(canary: Driver) -> None:
     assert canary.kept().hosts_done == 0
     canary.apply(A)
@@ -124,6 +130,7 @@ def test_the_deadline_is_of_each_wave_and_does_not_run_in_a_bake(still: Bench) -
     still.pass_time(60_000)
     assert driver.claim(resume=True) == (B,)
     still.pass_time(DEADLINE - 1)
+    driver.claim(resume=True)
     assert driver.kept().decision is None
     still.pass_time(1)
     assert driver.due()
@@ -133,7 +140,10 @@ def test_the_deadline_is_of_each_wave_and_does_not_run_in_a_bake(still: Bench) -
 
 def test_an_operation_expires_whatever_it_waits_for(still: Bench) -> None:
     driver = accepted(still, replace(TWO, bake=60_000, within=30_000)).apply(A)
-    still.pass_time(30_000)
+    still.pass_time(29_999)
+    assert driver.claim(resume=True) == ()
+    assert driver.kept().decision is None
+    still.pass_time(1)
     assert driver.due()
     assert driver.claim(resume=True) == (A,)
     assert driver.kept().reason == "it expired before every wave was done"

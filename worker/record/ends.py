@@ -92,8 +92,8 @@ class RedisEnds(Queries):
         keys = self._keys
         about = [keys.lock(group), keys.ends(group), keys.suspects(group), keys.patrol, keys.drift]
         said = self._forget_group(keys=about, args=[group, before, int(not dry_run)])
-        hosts, at = cast(list[str], said)
-        return ForgottenGroup(group, int(hosts), Millis(int(at))) if hosts != "0" else None
+        gone = [int(number) for number in cast(list[str] | None, said) or ()]
+        return ForgottenGroup(group, gone[0], Millis(gone[1])) if gone else None
 
     def forget_deleted(self, older_than: int) -> int:
         """Look at some more groups, and forget those that were deleted over `older_than` ms ago."""

@@ -22,8 +22,8 @@ for host, text in pairs(cjson.decode(ARGV[3])) do
     redis.call('HDEL', KEYS[3], name)
   else
     local known = redis.call('HGET', KEYS[3], name)
-    local ok, read = pcall(cjson.decode, known)
-    if not ok or type(read) ~= 'table' or read['end'] ~= cjson.decode(text)['end'] then
+    local _, read = pcall(cjson.decode, known) -- the error, a text, if it is none
+    if type(read) ~= 'table' or read['end'] ~= cjson.decode(text)['end'] then
       redis.call('HSET', KEYS[3], name, text)
       new[#new + 1] = host
     end

@@ -14,9 +14,8 @@ if op.ended then return {} end
 local phase, members, label = phase_of(op)
 local said = { phase, op.group, op.action, string.match(label or '', ':(%d+)') or '' }
 local function add(host) said[#said + 1] = host end
-if not members then
-  run.stirred = true -- it bakes, or is held
-elseif op.dispatched ~= label then
+if not members then return said end -- it bakes, or is held
+if op.dispatched ~= label then
   set({ dispatched = label })
   for _, host in ipairs(redis.call('SMEMBERS', members)) do add(host) end
   progressed()

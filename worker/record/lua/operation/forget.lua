@@ -6,7 +6,6 @@ local there = redis.call('DEL', OP) -- another call of this run may have dropped
 redis.call('DEL', STEPS, TODO, UNDO, OPEN, WAITS, LATER, GATING, TEXTS)
 redis.call('ZREM', OPERATIONS, ID)
 redis.call('ZREM', ENDED, ID)
-redis.call('ZREM', DUE, ID)
 if there == 0 then return 0 end
 local dropped = PREFIX .. 'dropped' -- so that a message that comes late does not look as if Redis had lost the record
 redis.call('ZADD', dropped, NOW, ID)

@@ -4,9 +4,7 @@
 -- Atomic, because it holds for what the record has as shown there, and for nothing that is shown later.
 local step = op and load_step(ARGV[3])
 if not step then return { 'unknown' } end
-if op.ended or op.decision ~= 'roll_back' or not step.foreign or redis.call('SISMEMBER', UNDO, ARGV[3]) == 0 then
-  return { 'not_pending' }
-end
+if not step.foreign or redis.call('SISMEMBER', UNDO, ARGV[3]) == 0 then return { 'not_pending' } end
 step.restore_over = step.foreign
 step.resolved = ARGV[4]
 wait_until(ARGV[3], NOW)

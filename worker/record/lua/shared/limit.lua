@@ -3,7 +3,7 @@
 -- Per name, of a host or * for all together, there are: `places`, an attempt, or the ticket of a step that was called -> when
 -- that is over; `queue`, tickets of steps that wait for a place -> rank; `pace`, of those that wait for their moment -> rank;
 -- `next`, when a write may begin again. A ticket is "undo HOST OPERATION" or "forward HOST OPERATION".
-local ALL, UNDO_FIRST, A_DAY = '*', 1e14, 86400000
+local ALL, UNDO_FIRST, TWO_DAYS = '*', 1e14, 172800000
 local QUEUED = OP .. ':queued' -- hosts that wait, or were called and have not come
 local called = {} -- operations of which something is to be published: hosts whose turn has come, or an opened wave
 local limits = {}
@@ -21,10 +21,15 @@ local function line(name, part) return PREFIX .. 'limit:' .. name .. ':' .. part
 
 local function ticket(undo, host) return (undo and 'undo ' or 'forward ') .. host .. ' ' .. ID end
 
+-- What is left of places is dropped by Redis: none is taken for much longer than a day.
+local function take(places, who, over)
+  redis.call('ZADD', places, over, who)
+  redis.call('PEXPIRE', places, TWO_DAYS)
+end
+
 local function wake(id, host, at)
   if id == ID then
     wait_until(host, at)
-    run.stirred = true
   else
     redis.call('ZADD', PREFIX .. 'op:' .. id .. ':waits', at, host)
     redis.call('ZADD', DUE, 'LT', at, id)
@@ -58,8 +63,7 @@ local function call_next(name, me)
         redis.call('ZREM', places, kept)
       end
       redis.call('ZREM', queue, first)
-      redis.call('ZADD', places, NOW + operation.patience, first)
-      redis.call('PEXPIRE', places, A_DAY)
+      take(places, first, NOW + operation.patience)
       if first ~= me then wake(id, host, NOW) end
     end
   end
@@ -149,7 +153,7 @@ local function wait_for_place(op, host, step, id, undo, age, over)
   if busy then return busy end
   each_limit(host, function(name, limit, places)
     for _, part in ipairs({ 'queue', 'pace', 'places' }) do redis.call('ZREM', line(name, part), me) end
-    if limit.places then redis.call('ZADD', places, over, id) end
+    if limit.places then take(places, id, over) end
     if limit.rate then
       local between = 1000 / limit.rate
       set_moment(name, between, math.max(NOW, next_moment(name, between)) + between)

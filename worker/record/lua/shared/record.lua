@@ -33,6 +33,12 @@ local function entries(key)
   end
 end
 
+-- What a text says as JSON; the error, a text, for what is none.
+local function decoded(text)
+  local _, read = pcall(cjson.decode, text)
+  return read
+end
+
 -- Makes numbers of fields, which may be missing where `maybe` says so. Returns what is damaged.
 local function make_numbers(op, names, maybe)
   for _, name in ipairs(names) do
@@ -52,8 +58,8 @@ local function make_operation(op)
   op.dispatched, op.created_at = op.dispatched or 'forward', tonumber(op.created_at) or NOW
   op.failure = op.failure and { detail = op.failure } -- of a step that a worker failed whose release decided later
   if op.format == FILLED then
-    local ok, content = pcall(cjson.decode, op.content)
-    if not ok or type(content) ~= 'table' then return 'its field content is none' end
+    local content = decoded(op.content)
+    if type(content) ~= 'table' then return 'its field content is none' end
     op.content, op.lock = content, content.lock
   else
     op.content = nil

@@ -42,7 +42,6 @@ local function begin_stage(op, stage, what, number, members, hosts)
   call_in_chunks('SADD', members, hosts)
   note_moment(what, number)
   announce(what)
-  progressed()
 end
 
 local function open_wave(op, number)
@@ -155,17 +154,18 @@ end
 local function keep_contents(op)
   local key, used = PREFIX .. 'left:' .. op.group, {}
   for host, text in entries(STEPS) do
-    local ok, step = pcall(cjson.decode, text)
-    local left = ok and type(step) == 'table' and step.undo ~= 'abandoned' and step.was
+    local step = decoded(text)
+    local left = type(step) == 'table' and step.undo ~= 'abandoned' and step.was
     if left and op.decision == 'commit' then left = step.as_seen or op.content.target end
     local form = left and op.decision == 'commit' and step.as_seen and ' ' .. op.content.target or '' -- of which target
     if left then redis.call('HSET', key, host, left .. ' ' .. ID .. ' ' .. NOW .. ' ' .. step.fingerprint .. form) end
   end
+  local function digest_in(name) return string.match(name, '^=(.*)') end -- nothing in the name of a host
   for name, text in entries(key) do
-    if string.sub(name, 1, 1) ~= '=' then used[string.match(text, '^[^ ]+')] = true end
+    if not digest_in(name) then used[string.match(text, '^[^ ]+')] = true end
   end
   for name in entries(key) do
-    if string.sub(name, 1, 1) == '=' and not used[string.sub(name, 2)] then redis.call('HDEL', key, name) end
+    if digest_in(name) and not used[digest_in(name)] then redis.call('HDEL', key, name) end
   end
   for digest in pairs(used) do
     local text = redis.call('HGET', TEXTS, digest)
@@ -215,7 +215,6 @@ end
 -- The end, with the lock released, as soon as nothing is open and nothing is left to undo. Until then the sweep
 -- looks at what a commit leaves open once that can no longer be in our own hands.
 local function end_if_done(op)
-  run.ending = false
   if op.ended or not op.decision then return end
   write()
   if redis.call('SCARD', OPEN) > 0 or (op.decision == 'roll_back' and redis.call('SCARD', UNDO) > 0) then

@@ -32,8 +32,8 @@ local function load_step(host)
   if steps[host] then return steps[host] end
   local text = read_step(host)
   if not text then return nil end
-  local ok, step = pcall(cjson.decode, text)
-  if not ok or not is_step(step) then error(damaged('the step of ' .. host .. ' is none')) end
+  local step = decoded(text)
+  if not is_step(step) then error(damaged('the step of ' .. host .. ' is none')) end
   step.attempts = step.attempts or {}
   steps[host] = step
   return step
@@ -189,7 +189,7 @@ end
 -- Ends a step that was told the answer to a write; what a forward one answers then.
 local function after_answer(op, host, step)
   run.changed[host] = true
-  if not op.ended then progressed() end
+  progressed()
   run.ending = true
   announce('answer', host)
   if step.outcome then return came_to(step) end

@@ -4,7 +4,7 @@
 -- Returns  over | elsewhere + the fingerprint in the record | send | busy + the ms after which to come back, 0 if others send for the step
 -- Atomic, because the attempt must be open before anything is sent, and `clean` must be true of that moment.
 local host, id = ARGV[3], ARGV[5]
-if not op or op.ended or op.decision ~= 'roll_back' then return { 'over' } end
+if not op or op.decision ~= 'roll_back' then return { 'over' } end
 if redis.call('SISMEMBER', UNDO, host) == 0 then return { 'over' } end
 local step = load_step(host)
 if step.fingerprint ~= ARGV[4] then return { 'elsewhere', step.fingerprint } end

@@ -8,7 +8,7 @@
 --          busy + the ms after which to come back, 0 if others send for the step
 -- Atomic, because restored needs that no attempt is open, and the inverse that what is undone is ours.
 local host, sent, seen, shows, id = ARGV[3], tonumber(ARGV[5]), ARGV[7], ARGV[8], ARGV[11]
-if not op or not op.content or op.ended or op.decision ~= 'roll_back' then return { 'over' } end
+if not op or not op.content or op.decision ~= 'roll_back' then return { 'over' } end
 local step = load_step(host)
 if not step or redis.call('SISMEMBER', UNDO, host) == 0 then return { 'over' } end
 if step.fingerprint ~= ARGV[4] then return { 'elsewhere', step.fingerprint } end
