@@ -167,13 +167,13 @@ def locks_of(cluster: ClusterClient) -> list[Any]:
         for value in vars(module).values()
         if type(value).__module__.startswith("lockstep.worker.") or isinstance(value, LOCKS)
     ]
-    seen: set[int] = set()
+    seen: dict[int, object] = {}  # kept, for another object may have the id of one that is gone
     found: list[Any] = []
     while to_see:
         each = to_see.pop()
         if id(each) in seen or isinstance(each, (type, ModuleType, FunctionType, threading.Thread)):
             continue
-        seen.add(id(each))
+        seen[id(each)] = each
         if isinstance(each, LOCKS):
             found.append(each)
         elif not type(each).__module__.startswith(("logging", "pytest", "_pytest", "tests")):
