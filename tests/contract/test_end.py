@@ -68,6 +68,8 @@ def test_the_number_is_a_cap_however_young_they_are(bench: Bench) -> None:
     ended(bench, 5)
     assert bench.store.forget(YEARS, 2, 100) == 3
     assert names(bench) == ["o4", "o3"]
+    assert bench.store.forget(YEARS, 1, 100) == 1, "one too many is too many"
+    assert names(bench) == ["o4"]
 
 
 def test_something_is_done_for_the_first_time_once_for_each_operation(bench: Bench) -> None:

@@ -25,6 +25,7 @@ from lockstep.worker.operation.model import Action, GroupId, Loss, Millis, Opera
 from lockstep.worker.record import link as link_module
 from lockstep.worker.record.codec import check_format
 from lockstep.worker.record.damage import gone, noted, unknown
+from lockstep.worker.record.ends import WEEK
 from lockstep.worker.record.events import Events
 from lockstep.worker.record.link import Link
 from lockstep.worker.record.queries import StoreErrors
@@ -249,6 +250,7 @@ def test_a_lost_record_is_told_until_a_later_operation_on_its_group_has_ended(
 ) -> None:
     link.store.note_lost(OperationId("lost"), GROUP)
     assert [each.id for each in link.unresolved()] == ["lost"]
+    assert 0 < redis_bench.client.pttl(link.keys.lost) <= WEEK
     redis_bench.pass_time(2)
     Driver(redis_bench).accepted((A,)).apply(A).commit()
     assert link.unresolved() == ()

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from lockstep.worker.operation.model import AttemptId, OperationId, Outcome
 from lockstep.worker.operation.transitions import Forward, Miss, Progress
-from tests.contract.driver import PRESENT, RETRIES, A, B, Driver
+from tests.contract.driver import LONG, PRESENT, RETRIES, A, B, Driver
 
 
 def test_misses_in_a_row_make_a_host_unreachable(create: Driver) -> None:
@@ -16,6 +16,10 @@ def test_misses_in_a_row_make_a_host_unreachable(create: Driver) -> None:
 def test_one_look_is_counted_once(create: Driver) -> None:
     for _ in range(RETRIES + 2):
         assert create.missed(A, "p1") == Progress(Forward.MISSED, misses=1)
+
+
+def test_who_missed_a_host_is_told_how_long_it_may_try_on(create: Driver) -> None:
+    assert create.missed(A, "p1").left > LONG / 2
 
 
 def test_the_look_that_failed_the_step_hears_so_again(create: Driver) -> None:
