@@ -15,9 +15,9 @@ from benchmarks.cluster import NONE
 from lockstep.worker.hosts.client import Call, HostClient, SystemClock
 from lockstep.worker.hosts.curl import Loop
 from lockstep.worker.hosts.transfer import Transfer
-from lockstep.worker.operation.answer import NoReply, Reply
+from lockstep.worker.operation.answer import NoReply, Reply, in_time
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.host import Host, in_time
+from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.settings import Settings
 from lockstep.worker.tasks import runtime

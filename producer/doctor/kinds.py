@@ -12,10 +12,10 @@ from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.operators.hosts import reached
 from lockstep.worker.hosts.client import HostClient, SystemClock
 from lockstep.worker.kinds.kind import Kind, Verb
-from lockstep.worker.operation.answer import HttpRequest
+from lockstep.worker.operation.answer import HttpRequest, in_time
 from lockstep.worker.operation.content import Content, Effect, Id, Sight, WriteAnswer
 from lockstep.worker.operation.errors import HostUnavailable, InvalidInput
-from lockstep.worker.operation.host import Host, in_time
+from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import AttemptId
 from lockstep.worker.operation.names import named
 from lockstep.worker.operation.thing import Likeness

@@ -15,9 +15,9 @@ from lockstep.producer import looks
 from lockstep.producer.doctor import Finding, Level
 from lockstep.producer.operators.hosts import look_at_group, reached
 from lockstep.worker.hosts.client import HostClient, SystemClock
-from lockstep.worker.operation.answer import HttpRequest, LookAnswer, NoReply, Trouble
+from lockstep.worker.operation.answer import HttpRequest, LookAnswer, NoReply, Trouble, in_time
 from lockstep.worker.operation.content import Effect, WriteAnswer
-from lockstep.worker.operation.host import Host, in_time
+from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, Presence
 from lockstep.worker.settings import Settings
 

@@ -11,9 +11,9 @@ import pytest
 from lockstep.producer import looks
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import Carry, HostClient, SystemClock
-from lockstep.worker.operation.answer import LookVerdict
+from lockstep.worker.operation.answer import LookVerdict, in_time
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.host import Host, in_time
+from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, HostName
 from lockstep.worker.settings import Settings
 from tests.unit.answer_server import tell

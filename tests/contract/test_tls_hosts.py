@@ -18,9 +18,9 @@ import pytest
 from lockstep.producer import looks
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import HostClient, SystemClock
-from lockstep.worker.operation.answer import LookVerdict
+from lockstep.worker.operation.answer import LookVerdict, in_time
 from lockstep.worker.operation.content import Effect
-from lockstep.worker.operation.host import Host, in_time
+from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import Action, AttemptId, HostName, Presence
 from lockstep.worker.settings import Settings
 from tests.contract.tls_server import Server, served

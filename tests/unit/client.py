@@ -7,8 +7,9 @@ from typing import Any
 
 from lockstep.worker.hosts import curl
 from lockstep.worker.hosts.client import Carry, HostClient, SystemClock
+from lockstep.worker.operation.answer import in_time
 from lockstep.worker.operation.content import WriteAnswer
-from lockstep.worker.operation.host import Clock, Host, in_time
+from lockstep.worker.operation.host import Clock, Host
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, HostName
 from lockstep.worker.settings import Settings
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from lockstep.worker.operation.content import Effect, Flaw, Id, Shown, WriteAnswer
-from lockstep.worker.operation.host import MaySend
+from lockstep.worker.operation.host import Clock, MaySend
 from lockstep.worker.operation.model import Action, AttemptId, GroupId, Presence, Seen
 
 
@@ -198,6 +198,12 @@ def _flaw_in(group: GroupId, body: str) -> str | None:
 
 class StopOrdered(Exception):
     """The worker is being stopped: no further call is started; the task goes back to its queue."""
+
+
+def in_time(clock: Clock, seconds: float) -> MaySend:
+    """Return the guard of a write that may leave within so many seconds from now."""
+    ends = clock.elapsed() + seconds
+    return lambda: clock.elapsed() < ends
 
 
 class HostApi(Protocol):

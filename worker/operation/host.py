@@ -221,12 +221,6 @@ MaySend = Callable[[], bool]
 """Asked as the last thing before the first byte of a write leaves."""
 
 
-def in_time(clock: Clock, seconds: float) -> MaySend:
-    """Return the guard of a write that may leave within so many seconds from now."""
-    ends = clock.elapsed() + seconds
-    return lambda: clock.elapsed() < ends
-
-
 @dataclass(frozen=True, slots=True)
 class Backoff:
     """Delays in seconds: drawn evenly from 0 to min(cap, base * 2**n)."""

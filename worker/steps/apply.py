@@ -9,10 +9,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from lockstep.worker.kinds.seal import SealKeys
-from lockstep.worker.operation.answer import METHODS, HostApi, LookVerdict
+from lockstep.worker.operation.answer import METHODS, HostApi, LookVerdict, in_time
 from lockstep.worker.operation.content import Effect, Flaw, WriteAnswer
 from lockstep.worker.operation.errors import InvalidInput, ReasonKind
-from lockstep.worker.operation.host import Backoff, Clock, Limits, MaySend, in_time
+from lockstep.worker.operation.host import Backoff, Clock, Limits, MaySend
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
