@@ -189,7 +189,7 @@ MUTANTS = (
     mutant(
         "a write leaves although its time to be sent has passed",
         (
-            "worker/operation/host.py",
+            "worker/operation/answer.py",
             "return lambda: clock.elapsed() < ends",
             "return lambda: True",
         ),
