@@ -7,7 +7,7 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING
 
 import click
@@ -228,7 +228,8 @@ def apply(
     quiet = session.as_json or not sys.stderr.isatty()
     console, together = Console(stderr=True, highlight=False), sys.stdout.isatty()
     bar = Progress(console=console, disable=quiet, redirect_stdout=together)
-    with bar, closing(each):
+    # rich before 14 ends with an empty line, of a bar that is off, too
+    with nullcontext() if quiet else bar, closing(each):
         for came in bar.track(each, total=len(wishes), description="groups"):
             states[came.state or "not started"] += 1
             _tell(came, session.as_json)
