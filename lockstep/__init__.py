@@ -18,7 +18,7 @@ _HOMES = {
     for module, names in {
         "lockstep.producer.client.client": "ClusterClient",
         "lockstep.producer.client.operation": "Operation",
-        "lockstep.producer.operators.hosts": "HostStanding",
+        "lockstep.producer.operators.hosts": "HostStatus",
         "lockstep.producer.operators.plan": "Plan",
         "lockstep.worker.inventory": "Inventory load_inventory",
         "lockstep.worker.operation.errors": (
@@ -39,7 +39,7 @@ __all__ = list(_HOMES)
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient as ClusterClient
     from lockstep.producer.client.operation import Operation as Operation
-    from lockstep.producer.operators.hosts import HostStanding as HostStanding
+    from lockstep.producer.operators.hosts import HostStatus as HostStatus
     from lockstep.producer.operators.plan import Plan as Plan
     from lockstep.worker.inventory import Inventory as Inventory
     from lockstep.worker.inventory import load_inventory as load_inventory

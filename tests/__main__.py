@@ -30,7 +30,7 @@ from typing import IO, NamedTuple
 from xml.etree import ElementTree
 
 from tests.children import take_bytecode
-from tests.waiting import eventually
+from tests.waits import eventually
 
 ROOT = Path(__file__).parents[1]
 TESTS = ROOT / "tests"

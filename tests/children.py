@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Generic, TypeVar, cast
 
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 T = TypeVar("T")
 

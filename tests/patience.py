@@ -17,7 +17,7 @@ from lockstep import ClusterClient, load_settings
 from lockstep.mock_api.admin import ClusterAdmin, Fault
 from lockstep.producer.client.operation import Operation
 from lockstep.producer.stack import Stack
-from tests.waiting import eventually
+from tests.waits import eventually
 
 if TYPE_CHECKING:
     from lockstep.worker.operation import model

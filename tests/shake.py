@@ -26,7 +26,7 @@ from pathlib import Path
 
 from tests.__main__ import BYTECODE, CHECKS, COMPUTING, ORDER, ROOT, SIDE_BY_SIDE, command_for, other_suites
 from tests.children import take_bytecode
-from tests.waiting import eventually
+from tests.waits import eventually
 
 KEPT = ROOT / ".venv" / "shake"
 # Works until whoever started it is gone, however that went, and gives way to the suites.

@@ -29,7 +29,7 @@ import lockstep.worker.tasks  # noqa: F401  # registers them
 from lockstep import ClusterClient, State, load_settings
 from lockstep.producer.stack import MockCluster, RedisServer
 from lockstep.worker.celery import OPERATIONS, ROLLBACK, TaskName, broker, make_app
-from tests.waiting import eventually
+from tests.waits import eventually
 
 ROOT = Path(__file__).parents[1]
 OURS = tuple(f"{ROOT}/{link}{folder}/" for link in ("", "lockstep/") for folder in ("worker", "producer"))

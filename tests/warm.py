@@ -29,7 +29,7 @@ from typing import IO, Self, cast
 
 from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.processes import MockCluster
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 from tests.warm_server import CLOCK, MOST
 
 ROOT = Path(__file__).parents[1]

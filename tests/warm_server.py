@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, cast
 
-from tests.waiting import eventually
+from tests.waits import eventually
 
 IMPORTED = (
     "celery.apps.beat",

@@ -13,7 +13,7 @@ from lockstep.producer.client.things import ThingClient
 from lockstep.producer.doctor import Finding
 from lockstep.producer.operators.drift import Comparison, GroupDrift, without_kind
 from lockstep.producer.operators.history import Filter, Stuck, advised, search, stuck, unrecorded
-from lockstep.producer.operators.hosts import HostStanding, standings
+from lockstep.producer.operators.hosts import HostStatus, host_statuses
 from lockstep.producer.operators.plan import SyncItem, differences, kept_kind, sync_plan
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.drift import ForgottenGroup
@@ -168,9 +168,9 @@ class ClusterClient(ThingClient):
         """
         return sync_plan(self._link.store, self.serving("group", [host])[0], self.settings)
 
-    def hosts(self, hosts: Iterable[str] | None = None) -> tuple[HostStanding, ...]:
+    def hosts(self, hosts: Iterable[str] | None = None) -> tuple[HostStatus, ...]:
         """Ask the named hosts, or all, and tell how each is."""
-        return standings(self._link, self.inventory.select(hosts), self.settings)
+        return host_statuses(self._link, self.inventory.select(hosts), self.settings)
 
     def pause(self, host: str, why: str) -> Pause | None:
         """Refuse new operations that need a host; return the pause that holds already, which then stays.

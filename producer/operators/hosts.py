@@ -185,7 +185,7 @@ NO_GROUP = GroupId("lockstep-hosts")
 
 
 @dataclass(frozen=True, slots=True)
-class HostStanding:
+class HostStatus:
     host: HostName
     url: str
     labels: Mapping[str, str]
@@ -201,15 +201,15 @@ class HostStanding:
     """What the patrol found there, and has not seen gone since."""
 
 
-def standings(link: Link, hosts: Sequence[Host], settings: Settings) -> tuple[HostStanding, ...]:
+def host_statuses(link: Link, hosts: Sequence[Host], settings: Settings) -> tuple[HostStatus, ...]:
     """Ask every host, and read what the record has of it. Raises StoreUnavailable."""
     pauses, silences = link.pauses.all(), link.silences.all()
     drifts = dict(alike((drift, drift.host) for drift in link.store.drifts()))
 
-    def standing(host: Host) -> HostStanding:
+    def status(host: Host) -> HostStatus:
         answer, _ = look_at_group(host, NO_GROUP, settings)
         silence, left = silences.get(host.name, (None, 0))
-        return HostStanding(
+        return HostStatus(
             host=host.name,
             url=host.url,
             labels=host.labels,
@@ -221,7 +221,7 @@ def standings(link: Link, hosts: Sequence[Host], settings: Settings) -> tuple[Ho
             drifts=tuple(drifts.get(host.name, ())),
         )
 
-    return tuple(together(standing, hosts))
+    return tuple(together(status, hosts))
 
 
 def preflight(hosts: Sequence[Host], of: Named, settings: Settings, pauses: Mapping[HostName, Pause]) -> None:

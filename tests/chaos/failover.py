@@ -16,7 +16,7 @@ from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.ports import LOOPBACK
 from tests.chaos import journal
 from tests.integration.redis_servers.servers import STRICT, Replicated, Watched
-from tests.waiting import eventually
+from tests.waits import eventually
 
 USER = "chaos"
 """Who we are to Redis. Sentinels and replicas have no name, and can be kept out by themselves."""

@@ -20,7 +20,7 @@ from tests.chaos.on_workers import MEMORY_GROUPS, RECOVERY, Workers
 from tests.chaos.orders import LIMITED, Told, at_the_limited
 from tests.chaos.rig import Rig
 from tests.chaos.weather import Weather
-from tests.waiting import eventually
+from tests.waits import eventually
 from tests.wrong_clock import library
 
 TWICE = 8

@@ -13,7 +13,7 @@ from tempfile import mkdtemp
 
 from tests.chaos.children import Worker
 from tests.chaos.rig import Rig
-from tests.waiting import eventually
+from tests.waits import eventually
 
 RECOVERY = 60.0
 """Seconds until a restarted process must be ready; a busy machine takes its time."""

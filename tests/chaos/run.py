@@ -28,7 +28,7 @@ from tests.chaos.tiers import MOST_SETTLED, Plan
 from tests.chaos.watcher import Watcher, newest_of
 from tests.chaos.weather import Weather
 from tests.model.trace import Trace, replay
-from tests.waiting import eventually
+from tests.waits import eventually
 from tests.warm import warming
 
 PLANTED = 0.4

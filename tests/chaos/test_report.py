@@ -15,7 +15,7 @@ from tests.chaos.nemeses import some
 from tests.chaos.report import missing
 from tests.chaos.run import Outcome, struck
 from tests.chaos.tiers import TIERS
-from tests.waiting import eventually
+from tests.waits import eventually
 
 THREADS = TIERS["quick"][0]
 GOOD = Outcome(

@@ -15,7 +15,7 @@ from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.ports import LOOPBACK, accepts, free_port
 from lockstep.worker.operation.model import Action, GroupId, OperationId, State
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.wrong_clock import WrongClock, library, sweep_up
 
 WORKERS = ("operations", "rollback")

@@ -10,7 +10,7 @@ import pytest
 
 from lockstep.worker.connection import SKEW
 from tests.clocks.conftest import PROCESSES, WORKERS, Cluster
-from tests.waiting import eventually
+from tests.waits import eventually
 
 pytestmark = pytest.mark.timeout(600)  # three operations each, and a process or two that is started anew
 HOUR = 3600.0

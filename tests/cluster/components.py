@@ -22,7 +22,7 @@ from tests.cluster.kubelet import Kubelet
 from tests.cluster.pod import GATEWAY, Pod
 from tests.integration.redis_servers.certificates import Authority
 from tests.ship.rendered import LOCAL, ROOT
-from tests.waiting import eventually
+from tests.waits import eventually
 
 FEW: Final = 5
 SERVERS: Final = (6379, 6380)

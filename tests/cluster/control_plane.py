@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 from tests.ship.rendered import KUBECTL
-from tests.waiting import eventually
+from tests.waits import eventually
 
 Json: TypeAlias = dict[str, Any]
 

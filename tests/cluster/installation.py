@@ -12,7 +12,7 @@ from tests.cluster.control_plane import ControlPlane, api
 from tests.cluster.kubelet import Kubelet
 from tests.cluster.pod import Pod
 from tests.ship.rendered import overlay
-from tests.waiting import eventually
+from tests.waits import eventually
 
 WORKERS: Final = "worker-operations"
 OPTIONS: Final = ("-n", "lockstep")

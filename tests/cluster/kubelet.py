@@ -20,7 +20,7 @@ from tests.cluster.control_plane import Json, api
 from tests.cluster.pod import BRIDGE, GATEWAY, Pod, stamp
 from tests.cluster.policies import Policies
 from tests.ship.rendered import ROOT
-from tests.waiting import eventually
+from tests.waits import eventually
 
 MACHINES: Final = ("machine1", "machine2", "machine3")
 SECONDS: Final = 0.4

@@ -12,7 +12,7 @@ from typing import TypeVar
 from lockstep import ClusterClient, load_settings
 from lockstep.worker.operation.errors import StoreUnavailable, UnknownOperation
 from tests.cluster.hosts import Hosts
-from tests.waiting import eventually
+from tests.waits import eventually
 
 T = TypeVar("T")
 ENDS_WITHIN = 200

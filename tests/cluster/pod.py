@@ -19,7 +19,7 @@ from typing import Final
 
 from tests.cluster.content import Image, expand, fill, variables
 from tests.cluster.control_plane import Json, api
-from tests.waiting import eventually
+from tests.waits import eventually
 
 SCRIPT: Final = Path(__file__).with_name("container.sh")
 BRIDGE: Final = "pods"

@@ -19,7 +19,7 @@ from tests.cluster.load import Load
 from tests.cluster.standstill import restarts_workers_that_stand_still
 from tests.ship.helm import find_helm
 from tests.ship.rendered import LOCAL, MANIFESTS
-from tests.waiting import eventually
+from tests.waits import eventually
 
 HOSTS, MORE_HOSTS = 300, 10
 

@@ -13,7 +13,7 @@ from tests.cluster.installation import OPTIONS, STARTED_WITHIN, WORKERS, Install
 from tests.cluster.kubelet import WEDGE
 from tests.cluster.load import ENDS_WITHIN, Load
 from tests.cluster.pod import Pod
-from tests.waiting import eventually
+from tests.waits import eventually
 
 NOTICED: Final = 2 * Settings().visibility_timeout
 """Seconds. It may be given new work until its messages are given to others, and only then be quiet."""

@@ -21,7 +21,7 @@ from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.record.reports import Pauses
 from lockstep.worker.steps.apply import StepContext
 from tests.twin import MemoryStore
-from tests.waiting import eventually
+from tests.waits import eventually
 from tests.wrong_clock import WrongClock, library
 
 PREFIX = "t:"

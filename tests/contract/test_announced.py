@@ -16,7 +16,7 @@ from tests.contract.contents import FOREIGN, Thing
 from tests.contract.driver import PRESENT, A, B, Driver
 from tests.contract.test_gathered import Gate
 from tests.contract.waves import TWO, accepted, gate, rollout
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 Heard = Callable[[], list[tuple[str, tuple[str, ...]]]]
 

@@ -16,7 +16,7 @@ from lockstep.worker.operation.model import Decision, HostName, Outcome, State
 from lockstep.worker.operation.transitions import Accepted, Busy, Forward, Progress, Refusal
 from tests.contract.bench import RedisBench
 from tests.contract.driver import PRESENT, A, B, Driver
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 T = TypeVar("T")
 AT_ONCE = 8

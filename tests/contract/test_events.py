@@ -31,7 +31,7 @@ from lockstep.worker.settings import load_settings
 from tests.contract.bench import PREFIX, RedisBench
 from tests.contract.driver import A, B, Driver
 from tests.unit.raw_server import refusing_port
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 OPERATION = OperationId("told")
 CHANNEL = Keys(PREFIX).events(OPERATION)

@@ -32,7 +32,7 @@ from tests.contract.bench import LIMITS, PREFIX, RedisBench
 from tests.contract.driver import GROUP, Driver
 from tests.contract.golden import FOLDER, load, opened, read
 from tests.groups_alone import GroupsAlone
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 FILES = sorted(FOLDER.glob("format*/*.json"))
 ONE = OperationId("one")

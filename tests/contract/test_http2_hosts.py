@@ -20,7 +20,7 @@ from tests.unit.answer_server import tell
 from tests.unit.client import G
 from tests.unit.frames import GONE, NOT_FOUND, PING, REFUSED, Frames, speaking
 from tests.unit.places import TRUSTED, authority, context
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
 

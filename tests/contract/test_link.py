@@ -34,7 +34,7 @@ from lockstep.worker.settings import load_settings
 from tests.children import in_child
 from tests.contract.bench import RedisBench
 from tests.contract.driver import GROUP, A, Driver
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 OPERATION = OperationId("told")
 

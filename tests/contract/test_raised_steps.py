@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
@@ -28,16 +27,15 @@ from lockstep.worker.operation.model import (
     OperationId,
     Outcome,
 )
-from lockstep.worker.process.greenlets import Handover
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import Next, StepContext, StepResult, forward, raised
 from lockstep.worker.steps.rollback import raised_later, rollback
 from lockstep.worker.tasks import run, tasks
-from lockstep.worker.tasks.runtime import Orders, Runtime
+from lockstep.worker.tasks.runtime import Runtime
 from tests.contract.bench import LIMITS, MemoryBench
-from tests.contract.driver import ABSENT, GROUP, A, B, C, Driver
+from tests.contract.driver import ABSENT, GROUP, A, B, Driver
 from tests.groups_alone import GroupsAlone
-from tests.waiting import eventually
+from tests.waits import eventually
 
 SECRET = "canary in the error's text"
 REASON = "the step failed with UnicodeDecodeError: see the worker's log"
@@ -124,55 +122,6 @@ def test_a_forward_step_that_raises_ends_as_unknown_and_holds_up_no_other_host(
     assert create.kept().reason == f"a: {REASON}"
     assert counted == ["create_group"]
     assert "canary" not in said + str(create.kept()) + str(create.step(A))
-
-
-@pytest.mark.parametrize("told", [Next.FAILED, Next.OVER])
-def test_a_write_that_waits_for_its_connection_stays_once_another_step_is_told_of_the_decision(
-    memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, told: Next
-) -> None:
-    operation = Driver(memory).accepted((A, B, C))
-    connects: list[Handover[None]] = []
-    left: list[bool] = []
-    monkeypatch.setattr(tasks, "publish_conclude", Mock())
-
-    class Late(Host):
-        def write(
-            self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, *_: object
-        ) -> WriteAnswer:
-            left.append(may_send())
-            connects.append(Handover())
-            connects[0].wait()
-            left.append(may_send())
-            return WriteAnswer(Effect.NOT_APPLIED, "too late to send")
-
-    def step(context: StepContext, asked: OperationId, host: HostName, tries: int) -> StepResult:
-        if host == A:
-            connects[0].bring(None)
-            return StepResult(Next.LATER, "it has no part in this")
-        if host == C and told is Next.FAILED:
-            return raised(context, asked, Action.CREATE, host, "a test")
-        if host == C:
-            memory.memory.cancel(operation.id, "a test")
-        return forward(context, asked, GROUP, Action.CREATE, host, tries)
-
-    ran(operation, memory, monkeypatch, step, None, hosts=(B, C, A), other=Late)
-    assert left == [True, False]
-    assert operation.kept().decision is Decision.ROLL_BACK
-    assert not operation.step(B).open_attempts
-
-
-def test_what_was_told_of_an_operation_before_holds_no_write_back(memory: MemoryBench) -> None:
-    """It may have been about another one of that id."""
-    one, two = Driver(memory).accepted((A,)), OperationId("two")
-    orders = Orders(memory.memory.order)
-    context = replace(context_of(memory, lambda _: None), decided=orders.decided)
-    orders.of(one.id, lambda _: True)
-    orders.note_decided(one.id)
-    forward_one, forward_two, undo = (context.may_send(each) for each in (one.id, two, None))
-    assert forward_one()
-    for each in (one.id, two):
-        orders.note_decided(each)
-    assert (forward_one(), forward_two(), undo()) == (False, True, True)
 
 
 def test_of_hosts_that_fail_the_first_has_the_operation_concluded(

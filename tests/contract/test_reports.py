@@ -15,7 +15,7 @@ from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.reports import Clocks, HeldInventory
 from tests.contract.bench import PREFIX, RedisBench
 from tests.unit.raw_server import refusing_port
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 
 @pytest.fixture

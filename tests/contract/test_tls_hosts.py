@@ -27,7 +27,7 @@ from tests.contract.tls_server import Server, served
 from tests.integration.redis_servers.certificates import Authority
 from tests.unit.answer_server import tell
 from tests.unit.client import G
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
 UNTRUSTED = "TLS error: its certificate is of an authority that is not trusted"

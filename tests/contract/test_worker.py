@@ -31,7 +31,7 @@ from lockstep.worker.hosts import curl
 from lockstep.worker.monitoring import metrics, probe, tracing
 from lockstep.worker.operation.model import GroupId, State
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 celery: Any = untyped
 transport: Any = untyped_transport
@@ -144,10 +144,12 @@ def test_a_group_is_created_and_deleted_everywhere(whole: Whole, client: Cluster
 @pytest.mark.parametrize("per_task", [1, 3])
 def test_what_one_host_refuses_is_undone_and_what_lands_late_is_repaired(whole: Whole, per_task: int) -> None:
     whole.clear()
-    whole.admin.add_faults({"kind": "refuse", "methods": ["POST"], "status": 403}, node="node3")
+    whole.admin.add_faults({"kind": "error_before", "methods": ["POST"]}, node="node3")
     whole.admin.add_faults({"kind": "error_after", "methods": ["POST"]}, node="node1")
     with ClusterClient(whole.settings.but(hosts_per_task=per_task)) as client:
         operation = client.create_group(whole.group)
+        eventually(lambda: "node1" in whole.holding(), "the write to node1 took effect")  # none leaves later
+        whole.admin.set_faults({"kind": "refuse", "methods": ["POST"], "status": 403}, node="node3")
         assert whole.sweeping(operation.id) is State.ROLLED_BACK
     assert whole.holding() == set()
     assert 'rollbacks_total{action="create"}' in whole.counts()

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
-from tests.serving import serving
+from tests.raw_server import serving
 
 
 class Node(BaseHTTPRequestHandler):

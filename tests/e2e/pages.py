@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 BLOCK = re.compile(r'^```(\w+) title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 STAYS = ("cd ", "source ", "export ")

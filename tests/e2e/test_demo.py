@@ -15,7 +15,7 @@ from lockstep.producer.demo.play import SETTINGS
 from lockstep.worker.settings import load_settings
 from tests import picture
 from tests.leftovers import Pen
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 LONGEST = 60.0
 """Seconds that the demo may wait for, with what it does in them apart: a machine that is busy is slower."""

@@ -22,7 +22,7 @@ from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.kinds import SHIPPED
 from lockstep.worker.kinds.file import schema
 from tests.unit.kinds.schema import PAGE, PAGES, SHIPPED_PAGE, kind_pages, page
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 TEXT = PAGE.read_text("utf-8")
 BIN = Path(sys.executable).parent

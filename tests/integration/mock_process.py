@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from lockstep.mock_api.admin import ClusterAdmin
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 from tests.warm import Piped
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from typing import Any
 from lockstep.producer import stack
 from lockstep.producer.stack import Role, StackError
 from lockstep.producer.stack.child import START_TIMEOUT
-from tests.waiting import eventually
+from tests.waits import eventually
 
 
 class Stack(stack.Stack):

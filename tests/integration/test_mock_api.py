@@ -13,7 +13,7 @@ from playwright.sync_api import Browser
 
 from lockstep.mock_api.admin import AdminError
 from tests.integration.mock_process import NodeClient, Running, cluster, launch
-from tests.waiting import PATIENCE, eventually, opened
+from tests.waits import PATIENCE, eventually, opened
 
 
 @pytest.fixture(scope="module")

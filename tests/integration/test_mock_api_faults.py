@@ -13,7 +13,7 @@ from lockstep.mock_api.admin import Fault
 from lockstep.mock_api.faults import FaultKind, Latency
 from lockstep.mock_api.history import Record as Entry
 from tests.integration.mock_process import NodeClient, Running, cluster
-from tests.waiting import eventually
+from tests.waits import eventually
 
 
 @pytest.fixture(scope="module")

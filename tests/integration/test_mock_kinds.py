@@ -11,7 +11,7 @@ from lockstep.producer.cli import main
 from tests.integration.mock_process import cluster, launch
 from tests.unit.kinds.made import LEAST
 from tests.unit.kinds.schema import PAGES
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 FACTS = ("before", "after", "effect_seq")
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.skips import LISTED, may_be_skipped
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 # What a pytest of its own is given to run: none of these is a test of ours.
 FILE = """

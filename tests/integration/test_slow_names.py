@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 RESOLVER = "127.53.0.1"
 CALL = """

@@ -30,7 +30,7 @@ from lockstep.worker.operation.model import State
 from lockstep.worker.settings import load_settings
 from tests.integration.stacks import Stack
 from tests.leftovers import Pen
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.warm import ROOT, warming
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from tests.serving import serving
-from tests.waiting import PATIENCE
+from tests.raw_server import serving
+from tests.waits import PATIENCE
 
 LOOKS = ("/v3/kv/range",)
 """Paths that a POST only reads."""

@@ -21,7 +21,7 @@ from lockstep.worker.hosts.curl import exchange
 from lockstep.worker.operation.host import Auth, Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 RABBITMQ = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 """Not what stands on PATH: that one wants to become another user."""

@@ -19,7 +19,7 @@ from lockstep.worker.settings import Settings
 from tests.kinds.servers import Server
 from tests.unit.kinds.made import Relation, relation, same
 from tests.unit.kinds.schema import PAGES, walk_text
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 ATTEMPT = AttemptId("a1")
 

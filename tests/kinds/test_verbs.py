@@ -23,7 +23,7 @@ from tests.kinds import gate
 from tests.kinds.cases import CASES, Case, Shown
 from tests.kinds.servers import Server
 from tests.picture import RABBITMQ, drawn, on_rabbitmq, plain_of
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.warm import Warm, run
 
 pytestmark = pytest.mark.timeout(240)  # servers start anew in between

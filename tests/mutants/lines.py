@@ -26,11 +26,11 @@ Lines = Mapping[int, Sequence[str]]
 """Line -> the tests that ran it."""
 
 
-class Failing(Exception):
+class AlreadyRed(Exception):
     """The tests fail without any mutant; the text says which."""
 
 
-class Covering:
+class LineTests:
     """The tests of each line of each file."""
 
     def __init__(self, files: Mapping[str, Lines]) -> None:
@@ -55,10 +55,10 @@ class Covering:
         )
 
 
-def covering(tree: Path, paths: Sequence[str], layers: Sequence[Sequence[str]], kept: Path) -> Covering:
+def line_tests(tree: Path, paths: Sequence[str], layers: Sequence[Sequence[str]], kept: Path) -> LineTests:
     """Run the tests of these paths, and the layers, once in a tree, or read what is kept of the same tree.
 
-    Raises Failing if one of them fails.
+    Raises AlreadyRed if one of them fails.
     """
     sources = sorted(path for part in SOURCES for path in (tree / part).rglob("*.py"))
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
@@ -70,10 +70,10 @@ def covering(tree: Path, paths: Sequence[str], layers: Sequence[Sequence[str]], 
         if list(layer) not in known["content"]:
             done = ran(tree, layer, LIMIT)
             if done is None or done.returncode:
-                raise Failing(f"without any mutant {' '.join(layer)} fails")
+                raise AlreadyRed(f"without any mutant {' '.join(layer)} fails")
             known["content"].append(layer)
             kept.write_text(json.dumps(known), "utf-8")
-    return Covering(
+    return LineTests(
         {path: {int(line): tests for line, tests in lines.items()} for path, lines in known["files"].items()}
     )
 
@@ -88,7 +88,7 @@ def _covered(tree: Path, paths: Sequence[str]) -> dict[str, Lines]:
         return subprocess.run(command, cwd=tree, env=env, check=False).returncode
 
     if run("run", *pytest(*paths)):
-        raise Failing(f"without any mutant {' '.join(paths)} fails")
+        raise AlreadyRed(f"without any mutant {' '.join(paths)} fails")
     run("json", "-q", "--show-contexts", "-o", str(report := tree / "report.json"))
     files = json.loads(report.read_text("utf-8"))["files"]
     found = {path: _by_line(each["contexts"], tree) for path, each in files.items()}

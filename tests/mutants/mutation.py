@@ -32,8 +32,8 @@ from dataclasses import asdict
 from pathlib import Path
 from queue import SimpleQueue
 
-from tests.mutants.covering import Failing, covering
 from tests.mutants.layers import RECORD, pytest, ran
+from tests.mutants.lines import AlreadyRed, line_tests
 from tests.mutants.small import BUILD, EVERY, Mutant, all_of, folder_of
 from tests.mutants.tree import BESIDE, PARTS, copied
 
@@ -85,7 +85,7 @@ class Trial:
             self._free.put(tree)
         self._results = results
         last = sorted({layer for folder in {each.folder for each in todo} for layer in EVERY[folder]})
-        self._covering = covering(trees[0], JUDGES, last, BUILD / "covering.json")
+        self._line_tests = line_tests(trees[0], JUDGES, last, BUILD / "line-tests.json")
 
     def caught(self, mutant: Mutant) -> Result:
         """Try one; return it with what caught it, an empty text if nothing did."""
@@ -107,7 +107,7 @@ class Trial:
 
     def _layers(self, mutant: Mutant) -> Iterator[Sequence[str]]:
         last = mutant.line + mutant.old.count("\n")
-        tests = self._covering.tests(mutant.path, mutant.line, last)
+        tests = self._line_tests.tests(mutant.path, mutant.line, last)
         lua = mutant.path.endswith(".lua")
         earlier = Counter(
             test
@@ -175,7 +175,7 @@ def main() -> int:
         trees = [stack.enter_context(copied(parts=(*PARTS, *BESIDE))) for _ in range(at_once)] if todo else []
         try:
             trial = Trial(trees, results, todo) if todo else None
-        except Failing as error:
+        except AlreadyRed as error:
             print(error)
             return 2
         threads = ThreadPoolExecutor(at_once)

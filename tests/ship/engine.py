@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.ship.rendered import ROOT
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 TAG = "lockstep:check"
 KNOWN = ("docker", "podman", "buildah")

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from lockstep.worker.celery import OPERATIONS, ROLLBACK
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 MANIFESTS = ROOT / "manifests"

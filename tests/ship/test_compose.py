@@ -15,7 +15,7 @@ from lockstep.worker.celery import configuration
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.settings import PREFIX, SECRETS, Settings, load_settings
 from tests.ship.rendered import LOCAL, ROOT, render
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 COMPOSE = Path(sys.executable).with_name("docker-compose")
 OURS = {

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from tests.ship.rendered import LOCAL, ROOT, render
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 DOCKERFILE = (ROOT / "Dockerfile").read_text("utf-8")
 IGNORED = (ROOT / ".dockerignore").read_text("utf-8").splitlines()

@@ -15,7 +15,7 @@ from lockstep.worker.celery import configuration
 from lockstep.worker.hosts.curl import IDLE
 from lockstep.worker.settings import PREFIX, TYPES, Settings
 from tests.ship.rendered import LOCAL, ROOT, render
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 TEXT = (ROOT / "docs" / "operations.md").read_text("utf-8")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.ship.conftest import ROOT, SUBPACKAGES
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 SETUPTOOLS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]["setuptools"]
 TWICE = """

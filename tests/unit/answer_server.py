@@ -14,8 +14,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 
-from tests.serving import serving
-from tests.waiting import PATIENCE, eventually
+from tests.raw_server import serving
+from tests.waits import PATIENCE, eventually
 
 Do = Callable[[socket.socket], object]
 Say = bytes | Do

@@ -32,7 +32,7 @@ from tests.unit.answer_server import (
 )
 from tests.unit.places import At, asks, elsewhere, empty, handshaking, locked, old, secured, showing
 from tests.unit.raw_server import refusing_port
-from tests.waiting import eventually
+from tests.waits import eventually
 
 G = GroupId("g")
 BODY = b'{"groupId": "g"}'

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from lockstep.producer.stack.ports import free_port
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 Behaviour = Callable[[socket.socket], None]
 TIMEOUT = 2 * PATIENCE

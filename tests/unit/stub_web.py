@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.serving import serving
+from tests.raw_server import serving
 
 TIMEOUT = 10.0
 

@@ -23,7 +23,7 @@ from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
 from tests.unit.answer_server import KEEP, Answering, answering, tell
 from tests.unit.answers import BODY, CARRIERS, USUAL, http, served
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
 from tests.unit.raw_server import RawServer, serving
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 LONGEST = 2 * PATIENCE
 """Seconds that a call may take: more than it takes for a test to fail."""

@@ -18,7 +18,7 @@ from celery.worker import consumer, state
 
 from lockstep.worker.celery.broker import pools
 from lockstep.worker.tasks import received
-from tests.waiting import eventually
+from tests.waits import eventually
 
 
 class Rig:

@@ -14,7 +14,7 @@ from lockstep import extras
 from lockstep.producer.stack import Stack, StackError
 from lockstep.worker import celery
 from lockstep.worker.monitoring import flower
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 REQUIRES = [
     "celery[redis]<5.8,>=5.7",

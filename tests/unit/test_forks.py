@@ -28,10 +28,10 @@ from lockstep.worker.process import forks, secrets
 from lockstep.worker.process.forks import renew_in_children
 from lockstep.worker.settings import Settings
 from tests.children import Forked, in_child
-from tests.serving import serving
+from tests.raw_server import serving
 from tests.unit import raw_server
 from tests.unit.client import G, client
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 
 class Slow(ThreadingHTTPServer):

@@ -10,7 +10,7 @@ from lockstep.worker.hosts.client import Detail
 from lockstep.worker.operation.answer import HttpRequest, NoReply, Reply, Trouble
 from tests.unit.client import client
 from tests.unit.raw_server import TIMEOUT, RawServer, serving
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 pytestmark = pytest.mark.usefixtures("exchange")
 VERBS = ("POST", "PUT", "PATCH", "DELETE")

@@ -17,7 +17,7 @@ from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
-from tests.waiting import eventually
+from tests.waits import eventually
 
 DEADLINE = Settings().deadline
 NODE1, NODE2, NODE3 = (HostName(f"node{n}") for n in (1, 2, 3))

@@ -12,7 +12,7 @@ PARTS = ("worker", "producer", "mock_api")
 GERUND = re.compile(r"[a-z]ings?(?=[A-Z_]|$)")
 NOUNS = {"thing", "things", "finding", "settings", "monitoring", "tracing"}
 """End like a gerund, and are nouns of the language or of the field."""
-PUBLIC = {"HostStanding"}
+PUBLIC = {"HostStatus"}
 """Programs import it from `lockstep`."""
 PLAIN = {"AlreadyRunning", "RunningStack"}
 """Say how a stack is, and not what is done."""

@@ -20,10 +20,10 @@ from lockstep.worker.settings import Settings
 from lockstep.worker.tasks import provide_files, sweep
 from lockstep.worker.tasks.runtime import Runtime
 from tests.contract.bench import LIMITS
-from tests.serving import serving
+from tests.raw_server import serving
 from tests.twin.store import MemoryStore
 from tests.unit.test_forks import Slow
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 HOSTS, THREADS, LIMIT = 10, 10, 70
 CALLS = f"""

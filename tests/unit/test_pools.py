@@ -17,7 +17,7 @@ from lockstep.worker.connection import client
 from lockstep.worker.connection import primary as pools
 from lockstep.worker.settings import Settings
 from tests.unit.test_primary import Server, playing
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,7 +21,7 @@ from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.record.causes import store_errors
 from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
-from tests.waiting import eventually
+from tests.waits import eventually
 
 GREETING: dict[str, str | int] = {
     "server": "redis",

@@ -18,7 +18,7 @@ from lockstep.worker.monitoring import probe as signs_module
 from lockstep.worker.monitoring.heartbeat import Heartbeat
 from lockstep.worker.monitoring.probe import BOOT, CLOCK, STALE, VARIABLE, HealthFiles, main, process
 from lockstep.worker.operation.errors import InvalidInput
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 

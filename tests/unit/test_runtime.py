@@ -29,7 +29,7 @@ from lockstep.worker.steps.looks import PatrolTimes
 from lockstep.worker.tasks import run, runtime
 from lockstep.worker.tasks.runtime import Orders, Runtime, Runtimes, WatchedHost, build_runtime
 from lockstep.worker.tasks.tasks import beat_of
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 NODE1 = HostName("node1")
 

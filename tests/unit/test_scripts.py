@@ -34,7 +34,7 @@ from lockstep.worker.record.scripts import (
     _Call,
     _send_all,
 )
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 SOON = PATIENCE
 BEGIN: CallKind = ("begin", OperationId("op-1"))

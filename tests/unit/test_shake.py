@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import pauses, shake
-from tests.waiting import eventually
+from tests.waits import eventually
 
 ONCE = """
 import pathlib, sys

@@ -24,7 +24,7 @@ from lockstep.worker.monitoring import heartbeat, metrics
 from lockstep.worker.monitoring.heartbeat import Heartbeat
 from lockstep.worker.monitoring.probe import EVERY, HealthFiles
 from tests.unit.test_probes import probe, says
-from tests.waiting import eventually
+from tests.waits import eventually
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from tests import __main__ as suites
 from tests.children import Forked
-from tests.waiting import eventually
+from tests.waits import eventually
 
 
 def ends(passed: int, failed: int, skipped: int) -> str:

@@ -16,7 +16,7 @@ from lockstep.worker.operation.content import Effect
 from tests.unit import client as carried
 from tests.unit.client import G, client, write
 from tests.unit.raw_server import TIMEOUT, RawServer, refusing_port, reset, serving
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 by_each = pytest.mark.usefixtures("exchange")
 LONGEST = 1.0 + 2.0

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 READS = ("os.read", "recv")
 SLEEPS = ("time.sleep", "asyncio.sleep")
 ALLOWED = {
-    "tests/waiting.py: time.sleep",
+    "tests/waits.py: time.sleep",
     "tests/chaos/proxy.py: asyncio.sleep",  # lets others run, for no time
     "tests/contract/producer/test_async.py: asyncio.sleep",  # waits in a loop of its own
     # A datagram comes whole.

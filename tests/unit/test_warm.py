@@ -11,7 +11,7 @@ from pathlib import Path
 from threading import Barrier, BrokenBarrierError
 from typing import cast
 
-from tests.waiting import eventually
+from tests.waits import eventually
 from tests.warm import Forked, Server
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from tests.serving import serving
+from tests.raw_server import serving
 
 
 @dataclass(frozen=True, slots=True)

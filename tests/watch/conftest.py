@@ -14,7 +14,7 @@ from lockstep.producer.stack import Stack
 from lockstep.worker.celery import TaskName
 from lockstep.worker.operation.model import State
 from lockstep.worker.settings import load_settings
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.warm import warming
 
 NODES = 5

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.ports import free_port
 from tests.integration.worker.harness import Bench
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 WATCHING = Path(__file__).parents[2] / "watching"
 LOOK = 0.2

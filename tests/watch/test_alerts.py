@@ -19,7 +19,7 @@ from lockstep.worker.operation.model import Action, GroupId, HostName, Operation
 from lockstep.worker.operation.waves import Rollout
 from lockstep.worker.record.keys import Keys
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.watch.counted import WATCHING, Counted, Labels
 
 RULES = WATCHING / "alerts.yaml"

@@ -24,7 +24,7 @@ from lockstep.producer.client.client import ClusterClient
 from lockstep.producer.stack.ports import free_port
 from lockstep.worker.celery import TaskName, make_app
 from lockstep.worker.settings import load_settings
-from tests.waiting import PATIENCE, eventually, opened
+from tests.waits import PATIENCE, eventually, opened
 from tests.warm import Warm
 from tests.watch.conftest import LOOK, Watched, tasks
 

@@ -15,7 +15,7 @@ import requests
 from lockstep.producer.stack.ports import free_port
 from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.watch.conftest import LOOK
 
 CANARY = f"canary-{secrets.token_hex(12)}"

@@ -36,7 +36,7 @@ from lockstep.worker.operation.model import Action, State
 from lockstep.worker.settings import Settings, load_settings
 from lockstep.worker.tasks.figures import FiguresReader
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.watch.counted import WATCHING, Counted
 
 

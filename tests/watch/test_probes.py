@@ -15,7 +15,7 @@ from lockstep.producer.stack.child import Child
 from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.monitoring.probe import VARIABLE, HealthFiles
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.warm import Warm
 
 ROOT = Path(__file__).parents[2]

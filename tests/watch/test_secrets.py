@@ -23,8 +23,8 @@ from lockstep.worker.celery import QUEUE_OF, TaskName, make_app
 from lockstep.worker.operation.model import Action, GroupId, State
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import ROOT, Bench
-from tests.serving import serving
-from tests.waiting import PATIENCE, eventually
+from tests.raw_server import serving
+from tests.waits import PATIENCE, eventually
 from tests.warm import WarmCluster, run
 from tests.watch.locker import KIND, NAMES, Locker
 from tests.watch.raiser import FILE

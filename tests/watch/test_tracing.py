@@ -12,7 +12,7 @@ import pytest
 
 from lockstep.worker.monitoring import tracing
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.warm import ANEW
 
 pytest.importorskip("opentelemetry.instrumentation.celery", reason="the extra `tracing` is not installed")

@@ -21,7 +21,7 @@ from lockstep.worker.operation.names import counted, named, parse_watch
 
 if TYPE_CHECKING:
     from lockstep.producer.client.client import ClusterClient
-    from lockstep.producer.operators.hosts import HostStanding
+    from lockstep.producer.operators.hosts import HostStatus
     from lockstep.producer.operators.plan import SyncItem
 
 HEADER = ("HOST", "ANSWERS", "LABELS", "DRIFT", "NOTE")
@@ -141,7 +141,7 @@ def _carry_out(session: Session, cluster: ClusterClient, host: str, todo: list[S
     return code
 
 
-def _row(each: HostStanding) -> tuple[str, ...]:
+def _row(each: HostStatus) -> tuple[str, ...]:
     labels = ",".join(f"{label}={value}" for label, value in each.labels.items())
     latest = max((drift.seen_at for drift in each.drifts), default=None)
     drift = f"{counted(len(each.drifts), 'group')}, seen {local(latest)}" if latest else NOTHING
@@ -154,7 +154,7 @@ def _row(each: HostStanding) -> tuple[str, ...]:
     return each.host, answers, labels or NOTHING, drift, "; ".join(notes) or NOTHING
 
 
-def _document(each: HostStanding) -> dict[str, object]:
+def _document(each: HostStatus) -> dict[str, object]:
     return {
         **document(each, "host url labels answering said"),
         "paused": each.pause and document(each.pause, "by at why"),

@@ -22,7 +22,7 @@ from lockstep.worker.record import events as following
 from lockstep.worker.settings import Settings, load_settings
 from tests.contract.producer.hand import NODE1, NODE2, Hand
 from tests.contract.producer.nodes import GONE, HERE, Node
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 HOSTS = "http://node1:1,http://node2:1,http://node3:1"
 _prefixes = (f"test{n}:" for n in itertools.count())

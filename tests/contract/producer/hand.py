@@ -26,7 +26,7 @@ from lockstep.worker.operation.transitions import Forward, Miss
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.link import connect
 from lockstep.worker.settings import Settings
-from tests.waiting import eventually
+from tests.waits import eventually
 
 NODE1, NODE2, NODE3 = (HostName(f"node{n}") for n in (1, 2, 3))
 

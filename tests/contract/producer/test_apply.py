@@ -27,7 +27,7 @@ from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import Hand
 from tests.contract.producer.test_input import NO_KINDS
 from tests.integration.producer.test_cli_process import start
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.warm import Piped
 
 WANTED = "present: [team-a, team-b]\nabsent: [team-c]\n"

@@ -18,7 +18,7 @@ from lockstep.worker.connection import impatient_client
 from lockstep.worker.record import link
 from lockstep.worker.settings import Settings
 from tests.contract.producer.hand import Hand
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 
 async def until(holds: object, what: str) -> None:

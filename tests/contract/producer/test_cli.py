@@ -16,7 +16,7 @@ from lockstep.producer.client.operation import Operation, WaitState
 from lockstep.worker.monitoring import tracing
 from tests.contract.producer.conftest import Ran, Run
 from tests.contract.producer.hand import Hand
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import Action
 from lockstep.worker.settings import Settings
 from tests.contract.producer.hand import Hand
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 
 def queued(hand: Hand) -> int:

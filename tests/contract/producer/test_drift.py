@@ -19,7 +19,7 @@ from lockstep.worker.settings import Settings
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand
 from tests.contract.producer.nodes import ERROR, GONE, HERE, Node
-from tests.waiting import eventually
+from tests.waits import eventually
 
 Nodes = dict[str, Node]
 SOON = 10.0

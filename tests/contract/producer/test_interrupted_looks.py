@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 from tests.warm import Piped
 
 LONGEST = 2 * PATIENCE

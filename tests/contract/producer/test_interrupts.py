@@ -14,7 +14,7 @@ import redis
 from lockstep import ClusterClient
 from lockstep.producer.client.operation import Operation
 from tests.contract.producer.hand import Hand
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 SEEN = (
     "threading.py",

@@ -14,7 +14,7 @@ from lockstep.worker.record import events
 from lockstep.worker.record.events import Events
 from lockstep.worker.settings import Settings
 from tests.contract.producer.hand import Hand
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 
 @pytest.fixture

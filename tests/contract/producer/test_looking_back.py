@@ -17,7 +17,7 @@ from lockstep.worker.operation.story import Proof, Story
 from lockstep.worker.record.link import Link
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from tests.contract.producer.conftest import Run
 from tests.contract.producer.laggard import Lagging
 from tests.integration.mock_process import Running, cluster
 from tests.integration.producer.test_cli_process import start
-from tests.serving import serving
-from tests.waiting import PATIENCE, eventually
+from tests.raw_server import serving
+from tests.waits import PATIENCE, eventually
 
 KEPT = {
     "GET of an absent group": "404",

@@ -12,7 +12,7 @@ from lockstep.worker.operation.model import Decision
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import NODE2, NODE3, Hand
 from tests.contract.producer.nodes import ERROR, GONE, Node
-from tests.waiting import eventually
+from tests.waits import eventually
 
 Nodes = dict[str, Node]
 

@@ -18,7 +18,7 @@ from lockstep.worker.tasks.runtime import build_runtime
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand
 from tests.contract.producer.nodes import Node
-from tests.waiting import eventually
+from tests.waits import eventually
 
 GROUP = GroupId("team-a")
 BODY = json.dumps({"groupId": GROUP}).encode()

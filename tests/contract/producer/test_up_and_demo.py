@@ -24,7 +24,7 @@ from lockstep.producer.stack import Role, Stack, command, processes
 from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.worker.settings import load_settings
 from tests.leftovers import living
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.warm import warming
 
 ELSEWHERE = {"LOCKSTEP_REDIS_URL": "redis://127.0.0.1:1/0", "LOCKSTEP_HOSTS": "http://127.0.0.1:2"}

@@ -30,7 +30,7 @@ from lockstep.worker.record import events
 from lockstep.worker.record.events import Events
 from lockstep.worker.settings import Settings
 from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand, listening
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 
 @pytest.mark.usefixtures("pushed_only")

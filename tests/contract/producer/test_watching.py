@@ -13,7 +13,7 @@ from lockstep.worker.operation.model import Decision, OperationId
 from lockstep.worker.record import events
 from lockstep.worker.record.link import Link
 from tests.contract.producer.hand import NODE1, NODE2, NODE3, Hand, listening
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 
 @pytest.mark.usefixtures("pushed_only")

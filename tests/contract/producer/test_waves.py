@@ -20,7 +20,7 @@ from lockstep.worker.settings import Settings
 from lockstep.worker.tasks.figures import FiguresReader
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import NODE1, NODE2, Hand
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 
 def pass_gate(hand: Hand, operation: str, host: str, look: str) -> None:

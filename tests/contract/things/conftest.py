@@ -18,7 +18,7 @@ from tests.chaos.journal import commands
 from tests.contract.test_worker import working
 from tests.integration.kinds.node import Rig
 from tests.model.trace import replay
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 
 class OneProcess(Rig):

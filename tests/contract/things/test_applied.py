@@ -12,7 +12,7 @@ from lockstep import ClusterClient, Pace
 from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.settings import Settings
 from tests.integration.kinds.node import PATH, THING, Rig
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 WANTED = """\
 present:

@@ -12,7 +12,7 @@ from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.operation.errors import CancelRefused, GroupBusy, InvalidInput
 from lockstep.worker.operation.model import Stage, State
 from tests.integration.kinds.node import PATH, THING, Rig
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 
 def test_create_set_and_delete_on_every_host_that_serves_the_kind(rig: Rig) -> None:

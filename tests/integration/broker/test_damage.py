@@ -14,7 +14,7 @@ from kombu import Consumer, Exchange, Queue
 from lockstep.worker.celery.broker import links
 from lockstep.worker.celery.broker.transport import Transport
 from tests.integration.broker.readers import PREFIX, Open, Reader, noted, send, waiting
-from tests.waiting import eventually
+from tests.waits import eventually
 
 SHAPELESS = [
     *("no JSON", "{}", "1", "null", '{"properties": null}', '{"properties": {"delivery_tag": null}}'),

@@ -21,8 +21,8 @@ from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.settings import Settings
 from tests.children import inherited
 from tests.integration.worker.harness import ROOT, SHORT
-from tests.serving import serving
-from tests.waiting import eventually
+from tests.raw_server import serving
+from tests.waits import eventually
 from tests.warm import Warm, run
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "kinds"

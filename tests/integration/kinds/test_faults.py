@@ -20,7 +20,7 @@ from tests.chaos.journal import commands
 from tests.integration.kinds.node import NAMES, Rig
 from tests.integration.mock_process import cluster
 from tests.model.trace import replay
-from tests.waiting import eventually
+from tests.waits import eventually
 
 Content = dict[str, object]
 WORDS = ("one", "two", "three")

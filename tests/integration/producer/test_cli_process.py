@@ -19,7 +19,7 @@ from lockstep.producer.cli import app, main
 from lockstep.producer.client.acceptance import Broker
 from tests import warm
 from tests.contract.producer.hand import Hand
-from tests.waiting import PATIENCE, eventually, read_until
+from tests.waits import PATIENCE, eventually, read_until
 from tests.warm import Piped, run
 
 HEAVY = {"celery", "jmespath", "kombu", "pydantic", "redis", "requests", "rich"}

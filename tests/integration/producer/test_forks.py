@@ -21,8 +21,8 @@ from lockstep.worker.operation.model import Presence
 from lockstep.worker.settings import load_settings
 from tests.children import Forked
 from tests.contract.producer.hand import Hand
-from tests.serving import serving
-from tests.waiting import PATIENCE, eventually
+from tests.raw_server import serving
+from tests.waits import PATIENCE, eventually
 
 CHILDREN, THREADS = 4, 4
 LOCKS = (type(threading.Lock()), type(threading.RLock()))

@@ -16,7 +16,7 @@ from tests.contract.producer.conftest import Ran, Run
 from tests.integration.producer.pages import ROOT, run_examples
 from tests.integration.producer.test_cli_process import start
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.warm import ANEW
 
 

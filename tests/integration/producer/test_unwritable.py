@@ -17,7 +17,7 @@ from lockstep.worker.operation.waves import AT_ONCE, Pace
 from lockstep.worker.settings import load_settings
 from tests.contract.producer.hand import NODE1, Hand
 from tests.contract.producer.nodes import Node
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 FULL = Path("/dev/full")
 NO_SPACE = "No space left on device"

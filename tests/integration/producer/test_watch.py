@@ -16,7 +16,7 @@ from lockstep.producer.client.operation import Operation
 from tests.contract.producer.conftest import Run
 from tests.contract.producer.hand import NODE1, Hand
 from tests.integration.producer.test_cli_process import LOCKSTEP, start
-from tests.waiting import PATIENCE, read_until
+from tests.waits import PATIENCE, read_until
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from lockstep.worker.operation.model import Action, GroupId, HostName, Operation
 from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.record.keys import Keys
 from tests.integration.worker.harness import Bench
-from tests.waiting import eventually
+from tests.waits import eventually
 
 KEYS, QUEUES = Keys("lockstep:"), "lockstep:celery:"
 

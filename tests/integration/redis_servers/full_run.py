@@ -31,7 +31,7 @@ from tests.integration.redis_servers.broken import KEYS, break_the_record
 from tests.integration.redis_servers.recorder import Recorder
 from tests.integration.redis_servers.servers import Guarded
 from tests.integration.worker.harness import Bench
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.warm import WarmCluster
 
 QUICK = {

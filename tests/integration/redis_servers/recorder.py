@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from lockstep.producer.stack.ports import LOOPBACK
 from tests.integration.redis_servers.servers import Guarded
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 TIMEOUT = 10.0
 LINE = re.compile(rb"\+[\d.]+ \[\d+ (\S+)\] (.*)", re.DOTALL)

@@ -19,7 +19,7 @@ from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.producer.stack.processes import RedisServer, find_server
 from tests.integration.redis_servers.certificates import Authority, Signed
-from tests.waiting import eventually
+from tests.waits import eventually
 
 
 class TlsServer(RedisServer):

@@ -20,8 +20,8 @@ from redis.retry import Retry
 
 from lockstep.producer.cli import main
 from lockstep.producer.stack.processes import RedisServer
-from tests.serving import serving
-from tests.waiting import PATIENCE, eventually
+from tests.raw_server import serving
+from tests.waits import PATIENCE, eventually
 from tests.warm import Warm
 
 SaidBy = Callable[[str, str], tuple[int, str]]

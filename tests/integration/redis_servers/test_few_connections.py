@@ -15,7 +15,7 @@ from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import GroupId, State
 from tests.integration.worker.harness import Bench
-from tests.waiting import eventually
+from tests.waits import eventually
 from tests.warm import WarmCluster
 
 FEW = 40

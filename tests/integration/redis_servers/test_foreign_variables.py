@@ -24,7 +24,7 @@ from lockstep.producer.stack.ports import free_port
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import GroupId, OperationId
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 NAMES = {
     "url": (

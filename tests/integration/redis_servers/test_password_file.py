@@ -17,7 +17,7 @@ from lockstep.producer.stack.guard import Guard
 from lockstep.producer.stack.processes import RedisServer
 from lockstep.worker.operation.model import Action, GroupId, State
 from tests.integration.worker.harness import Bench
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 from tests.warm import WarmCluster
 
 NAME = "lockstep-all"

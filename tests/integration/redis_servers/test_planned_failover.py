@@ -27,7 +27,7 @@ from lockstep.worker.operation.story import Result
 from tests.integration.redis_servers.names import Name
 from tests.integration.redis_servers.servers import Replicated
 from tests.integration.worker.harness import Bench
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.warm import WarmCluster
 
 AWAY = 3.0

@@ -33,7 +33,7 @@ from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings
 from tests.integration.redis_servers.servers import Replicated
 from tests.integration.worker.harness import Bench
-from tests.waiting import eventually
+from tests.waits import eventually
 from tests.warm import WarmCluster
 
 T = TypeVar("T")

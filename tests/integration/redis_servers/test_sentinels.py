@@ -20,7 +20,7 @@ from lockstep.worker.operation.model import Action, GroupId, State
 from lockstep.worker.operation.story import Result
 from tests.integration.redis_servers.servers import Replicated, Watched
 from tests.integration.worker.harness import Bench
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.warm import WarmCluster
 
 CALLERS = 4

@@ -22,7 +22,7 @@ from lockstep.worker.operation.model import State
 from tests.integration.redis_servers.certificates import Authority
 from tests.integration.redis_servers.servers import TlsServer
 from tests.integration.worker.harness import Bench
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.warm import WarmCluster, run
 
 WITHOUT = "no redis-server with TLS is installed; Debian's is, the packaged Valkey is not"

@@ -27,7 +27,7 @@ from lockstep.worker.settings import Settings
 from tests.chaos.journal import commands
 from tests.children import inherited
 from tests.model.trace import replay
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.warm import Warm, WarmCluster
 
 ROOT = Path(__file__).parents[3]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lockstep.worker.operation.model import GroupId, HostName, OperationId, State
 from tests.integration.worker.harness import Bench
-from tests.waiting import eventually
+from tests.waits import eventually
 
 
 def kill_at(bench: Bench, point: str) -> None:

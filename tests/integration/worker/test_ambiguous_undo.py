@@ -10,7 +10,7 @@ from lockstep.mock_api.admin import Fault, Json
 from lockstep.worker.operation.model import Action, GroupId, State, Undo
 from tests.integration.worker.ambiguous import AMBIGUOUS, Ran, ends, groups_for, once, start_all
 from tests.integration.worker.harness import Bench
-from tests.waiting import eventually
+from tests.waits import eventually
 
 FIELDS: dict[str, Json] = {"owner": "ada", "size": 3}
 

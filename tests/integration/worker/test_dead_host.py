@@ -13,7 +13,7 @@ from lockstep.worker.operation.model import Action, GroupId, HostName, State
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.reports import Silences
 from tests.integration.worker.harness import Bench, End, parts
-from tests.waiting import eventually
+from tests.waits import eventually
 
 NODE3 = HostName("node3")
 SPARED = "node3: GET not sent: spared for "

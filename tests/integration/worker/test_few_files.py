@@ -8,7 +8,7 @@ from pathlib import Path
 from lockstep.producer.stack.child import Child
 from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import eventually
+from tests.waits import eventually
 
 HOSTS = 300
 CELERY = [sys.executable, "-m", "celery", "-A", "lockstep", "worker", "-Q", "operations,rollback"]

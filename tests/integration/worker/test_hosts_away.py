@@ -7,7 +7,7 @@ from pathlib import Path
 from lockstep.worker.operation.model import Action, Outcome, State
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import Bench
-from tests.waiting import eventually
+from tests.waits import eventually
 
 
 def test_a_host_that_is_down_is_unreachable_and_untouched(running: Bench) -> None:

@@ -15,8 +15,8 @@ import pytest
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.harness import Bench
-from tests.serving import serving
-from tests.waiting import eventually
+from tests.raw_server import serving
+from tests.waits import eventually
 
 SHOWS_AFTER = 2.0
 """Seconds; below the times after which a write counts as settled here."""

@@ -15,7 +15,7 @@ from lockstep.worker.operation.transitions import Accepted, Claim, Phase, Reques
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.queries import WriteLimits
 from tests.integration.worker.harness import Bench
-from tests.waiting import eventually
+from tests.waits import eventually
 
 NODE = HostName("node1")
 OTHER = HostName("node2")

@@ -10,7 +10,7 @@ from lockstep.worker.connection import client
 from lockstep.worker.operation.model import Action, State
 from lockstep.worker.operation.transitions import Claim, Phase
 from tests.integration.worker.harness import Bench
-from tests.waiting import eventually
+from tests.waits import eventually
 
 
 def celery_key(bench: Bench, name: str) -> str:

@@ -13,7 +13,7 @@ from lockstep.worker.operation.transitions import Claim, Phase
 from lockstep.worker.record.codec import FILLED
 from lockstep.worker.record.keys import Keys
 from tests.integration.worker.harness import BY_HAND, Bench
-from tests.waiting import eventually
+from tests.waits import eventually
 
 PLANTED = 4
 """Operations; with three hosts each they have more messages than a worker has places."""

@@ -13,7 +13,7 @@ import pytest
 
 from lockstep.worker.operation.model import Action, GroupId, State
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import eventually
+from tests.waits import eventually
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from lockstep.worker.operation.drift import Drift
 from lockstep.worker.operation.model import Action, HostName, Presence, State, Status, Undo
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import Bench, End
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 LATE = 20.0
 """Seconds: far beyond the second in which writes are settled here, and beyond the operation's end."""

@@ -26,7 +26,7 @@ from lockstep.worker.record.link import Link
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import BY_HAND, Bench
 from tests.integration.worker.test_messages import celery_key
-from tests.waiting import eventually
+from tests.waits import eventually
 
 MARK = "nobody's words"
 """Stands in what is dropped: its length and kind are logged, and no word of it."""

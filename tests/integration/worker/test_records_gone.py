@@ -22,7 +22,7 @@ from lockstep.worker.operation.model import Action, HostName, OperationId, State
 from lockstep.worker.operation.transitions import Claim, Phase
 from tests.contract.producer.conftest import Ran, Run
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 AOF = "appendonlydir"
 NODE3 = HostName("node3")

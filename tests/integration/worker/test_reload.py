@@ -11,7 +11,7 @@ import pytest
 from lockstep.worker.inventory import load_inventory
 from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import eventually
+from tests.waits import eventually
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from lockstep.worker.celery import OPERATIONS, ROLLBACK, TaskName
 from lockstep.worker.operation.model import Action, State
 from tests.integration.worker.conftest import Parts
 from tests.integration.worker.harness import Bench
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 DEADLINE = {"deadline": "20"}
 """What no worker takes any more is rolled back then."""

@@ -16,7 +16,7 @@ from lockstep.worker.operation.model import Action, GroupId, OperationId, State,
 from lockstep.worker.record.keys import Keys
 from lockstep.worker.record.reports import Clocks
 from tests.integration.worker.harness import Bench, parts
-from tests.waiting import eventually
+from tests.waits import eventually
 
 EACH_WAY = 100
 """Creates in either direction."""

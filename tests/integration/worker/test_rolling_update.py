@@ -15,7 +15,7 @@ from lockstep.worker.record.keys import Keys
 from tests.integration.worker.harness import DECIDED_LATER, ROOT, Bench
 from tests.integration.worker.kills import WAVES, waves_end
 from tests.release_before import FORGET, OLD_WORKER, built, known
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 EACH = 4
 

@@ -23,7 +23,7 @@ from lockstep.worker.tasks.figures import FiguresReader
 from tests import wedge
 from tests.integration.stacks import Stack
 from tests.integration.worker.harness import SHORT, Bench
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 from tests.warm import one_more, warming
 
 NOTICED = 120.0

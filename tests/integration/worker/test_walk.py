@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from tests.unit.test_the_walk import ROOT, WALK
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 OPERATION, ANSWER = 28, 12
 """Files that the page may say at most."""

@@ -16,7 +16,7 @@ from lockstep.worker.operation.transitions import Refusal
 from lockstep.worker.operation.waves import Rollout
 from tests.integration.worker.harness import Bench, parts
 from tests.integration.worker.kills import WAVES, kill_at, waves_end
-from tests.waiting import eventually
+from tests.waits import eventually
 from tests.wrong_clock import WrongClock, library, sweep_up
 
 PLAIN, GATED = Rollout(WAVES), Rollout(WAVES, bake=200, gate=True)

@@ -13,7 +13,7 @@ import pytest
 from lockstep.producer.demo.play import SETTINGS
 from lockstep.worker.settings import PREFIX
 from tests.ship.installed.environment import environment
-from tests.waiting import eventually
+from tests.waits import eventually
 
 NOTHING: Mapping[str, str] = {}
 STRANGERS = ("worker.py", "producer.py", "celery.py", "mock_api.py", "tests/__init__.py")

@@ -11,7 +11,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 
 def environment(home: Path, wheel: Path, extras: str, *beside: str) -> Path:

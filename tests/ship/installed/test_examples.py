@@ -24,7 +24,7 @@ from lockstep.producer.stack.ports import free_port
 from tests.integration.kinds.node import Node, served
 from tests.ship.conftest import ROOT
 from tests.ship.installed.conftest import Installed, folder_of_a_stranger
-from tests.waiting import eventually
+from tests.waits import eventually
 
 pytestmark = pytest.mark.timeout(300)  # environments are made, and a stack started
 EXAMPLES = ROOT / "examples"

@@ -25,7 +25,7 @@ from tests.ship.rendered import (
     overlay_with,
     render,
 )
-from tests.waiting import PATIENCE
+from tests.waits import PATIENCE
 
 CHART = MANIFESTS / "chart"
 pytestmark = pytest.mark.skipif(find_helm() is None, reason="there is no helm: `make helm`")

@@ -16,7 +16,7 @@ from lockstep.producer.stack.ports import LOOPBACK
 from lockstep.worker.settings.redis_url import read_address
 from tests.integration.redis_servers.servers import Guarded
 from tests.ship.rendered import COMPONENT, LOCAL, ROOT, Object, Rendered, render
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 RULES = (ROOT / "docs" / "redis-users.acl").read_text("utf-8")
 SHIPPED = LOCAL / "secrets"

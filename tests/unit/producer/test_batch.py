@@ -22,7 +22,7 @@ from lockstep.worker.operation.errors import InvalidInput
 from lockstep.worker.operation.model import Action, GroupId, HostName, State
 from lockstep.worker.operation.names import parse_operation_id
 from tests.unit.kinds.made import LEAST, kind_of, thing
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 A, B = Wish(Action.CREATE, GroupId("team-a")), Wish(Action.DELETE, GroupId("team-b"))
 ONE, TWO = HostName("node1"), HostName("node2")

@@ -21,7 +21,7 @@ from lockstep.producer.stack import guard, processes
 from lockstep.producer.stack.child import STEADY, Child, ChildState, Supervisor
 from lockstep.producer.stack.ports import LOOPBACK, free_port
 from lockstep.producer.stack.processes import RedisServer
-from tests.waiting import eventually
+from tests.waits import eventually
 
 
 def shell(directory: Path, script: str, grace: float = 5.0) -> Child:

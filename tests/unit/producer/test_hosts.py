@@ -23,7 +23,7 @@ from lockstep.worker.operation.thing import ABSENT, ThingEnd
 from lockstep.worker.record.redis import RedisStore
 from lockstep.worker.settings import Settings
 from tests.unit.kinds.made import LEAST, kind_of, thing
-from tests.waiting import PATIENCE, eventually
+from tests.waits import PATIENCE, eventually
 
 
 def test_a_producer_asks_once_more_with_the_token_that_came_meanwhile(

@@ -15,7 +15,7 @@ from rich.padding import Padding
 
 from lockstep.producer.stack.command import PlainConsole, show, trimmed
 from lockstep.producer.stack.processes import FLOWER_PORT
-from tests.waiting import read_until
+from tests.waits import read_until
 
 
 def test_padding_is_left_out_of_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,7 +16,7 @@ from lockstep.producer.discovery import Publication
 from lockstep.producer.stack.child import Child, Supervisor
 from lockstep.producer.stack.guard import is_alive, listen
 from tests.children import Forked
-from tests.waiting import eventually
+from tests.waits import eventually
 
 
 def test_a_supervisor_outlives_whoever_hears_of_it(tmp_path: Path) -> None:
