@@ -13,11 +13,10 @@ from unittest.mock import Mock
 import pytest
 
 from lockstep.worker.celery import TaskName
-from lockstep.worker.hosts.client import SystemClock
 from lockstep.worker.monitoring import metrics
 from lockstep.worker.operation.answer import LookAnswer, LookVerdict
 from lockstep.worker.operation.content import Effect, WriteAnswer
-from lockstep.worker.operation.host import Backoff, MaySend
+from lockstep.worker.operation.host import MaySend
 from lockstep.worker.operation.model import (
     Action,
     AttemptId,
@@ -27,13 +26,14 @@ from lockstep.worker.operation.model import (
     OperationId,
     Outcome,
 )
+from lockstep.worker.process.greenlets import Handover
 from lockstep.worker.settings import Settings
 from lockstep.worker.steps.apply import Next, StepContext, StepResult, forward, raised
 from lockstep.worker.steps.rollback import raised_later, rollback
 from lockstep.worker.tasks import run, tasks
 from lockstep.worker.tasks.runtime import Runtime
-from tests.contract.bench import LIMITS, MemoryBench
-from tests.contract.driver import ABSENT, GROUP, A, B, Driver
+from tests.contract.bench import MemoryBench
+from tests.contract.driver import ABSENT, GROUP, A, B, C, Driver
 from tests.groups_alone import GroupsAlone
 from tests.waits import eventually
 
@@ -76,11 +76,6 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return tasks
 
 
-def context_of(memory: MemoryBench, find: Callable[[HostName], Host | None]) -> StepContext:
-    waits = Backoff(1, 8), Backoff(1, 60), 60.0
-    return StepContext(memory.memory, find, SystemClock(), LIMITS, *waits, find)
-
-
 def ran(
     create: Driver,
     memory: MemoryBench,
@@ -90,11 +85,8 @@ def ran(
     name: str = TaskName.CREATE_GROUP,
     group: GroupId = GROUP,
     hosts: Sequence[HostName] = (A, B),
-    other: type[Host] = Host,
+    find: Callable[[HostName], Host] = lambda name: Host(name, name == A),
 ) -> str:
-    def find(name: HostName) -> Host:
-        return (Host if name == A else other)(name, name == A)
-
     made = Runtime(Settings(slice_threads=2), memory.store, find, find)
     monkeypatch.setattr(run, "runtime_of", lambda _: made)
     task: Any = SimpleNamespace(name=name, app=None, request=SimpleNamespace(retries=0, id="x"))
@@ -122,6 +114,56 @@ def test_a_forward_step_that_raises_ends_as_unknown_and_holds_up_no_other_host(
     assert create.kept().reason == f"a: {REASON}"
     assert counted == ["create_group"]
     assert "canary" not in said + str(create.kept()) + str(create.step(A))
+
+
+@pytest.mark.parametrize("comes_to", [Next.FAILED, Next.OVER])
+def test_a_write_that_waits_for_its_connection_stays_once_another_step_was_told_of_the_decision(
+    memory: MemoryBench, monkeypatch: pytest.MonkeyPatch, comes_to: Next
+) -> None:
+    create = Driver(memory).accepted((A, B, C))
+    connects: list[Handover[None]] = []
+    left: list[bool] = []
+    monkeypatch.setattr(tasks, "publish_conclude", lambda *_: None)
+
+    class Late(Host):
+        def write(
+            self, action: Action, group: GroupId, attempt: AttemptId, may_send: MaySend, *_: object
+        ) -> WriteAnswer:
+            left.append(may_send())
+            connects.append(Handover())
+            connects[0].wait()
+            left.append(may_send())
+            return WriteAnswer(Effect.NOT_APPLIED, "too late to send")
+
+    def step(context: StepContext, operation: OperationId, host: HostName, tries: int) -> StepResult:
+        match host:
+            case "a":
+                result = forward(context, operation, GROUP, Action.CREATE, host, tries)
+            case "b":
+                create.roll_back()
+                result = StepResult(comes_to, "403")
+            case _:
+                connects[0].bring(None)
+                result = StepResult(Next.DONE, "unchanged")
+        return result
+
+    ran(create, memory, monkeypatch, step, None, hosts=(A, B, C), find=lambda name: Late(name, False))
+    assert left == [True, False]
+    assert not create.step(A).open_attempts
+
+
+def test_what_was_told_of_an_operation_before_holds_no_write_back(memory: MemoryBench) -> None:
+    """It may have been about another one of that id."""
+    one, two = Driver(memory).accepted((A,)).id, OperationId("two")
+    made = Runtime(Settings(), memory.store, lambda _: None, lambda _: None)
+    context, orders = made.context, made.orders
+    context.order(one)
+    orders.note_decided(one)
+    forward_one, forward_two, undo = (context.may_send(each) for each in (one, two, None))
+    assert forward_one()
+    for each in (one, two):
+        orders.note_decided(each)
+    assert (forward_one(), forward_two(), undo()) == (False, True, True)
 
 
 def test_of_hosts_that_fail_the_first_has_the_operation_concluded(

@@ -97,6 +97,7 @@ def _work(run: Run) -> Mapping[HostName, float]:
         message.operation,
         step=partial(_step, run) if alone else partial(_step_of_many, run),
         raised=_raised,
+        note_decided=run.process.note_decided,
         conclude=lambda: run.broker.publish(Message("conclude", message.operation)),
         publish=partial(_publish_due, run),
         side_by_side=partial(_by_turns, run),

@@ -32,6 +32,11 @@ class Process:
     dead: bool = False
     restored_to_queue: bool = False
     """Whether another worker has the message by now."""
+    decided: int = 0
+    """How often its steps were told that the operation is decided."""
+
+    def note_decided(self) -> None:
+        self.decided += 1
 
 
 class Run:
@@ -79,6 +84,7 @@ class Run:
             order=self.broker.order,
             kind=self.broker.kind,
             seals=SEALS,
+            decided=lambda _: self.process.decided,
         )
 
     def find(self, name: HostName) -> HostPort | None:

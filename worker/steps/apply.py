@@ -95,6 +95,8 @@ class StepContext:
     """The kind of such a thing, by its definition. Raises InvalidInput where this worker lacks it."""
     seals: SealKeys = field(default_factory=SealKeys)
     """The keys of what is sealed of it."""
+    decided: Callable[[OperationId], int] = lambda _: 0
+    """How often steps of this process were told that an operation is decided."""
     host_as: Callable[[HostName, str | None], HostApi | None] = lambda *_: None
     """Asked when this worker does not know a host as the record does: reads the inventory anew, and returns
     the host that has this fingerprint, or had it until lately (None: whatever it is)."""
@@ -104,9 +106,17 @@ class StepContext:
         order = self.order(operation)
         return None if order is None or order.content is None else order
 
-    def may_send(self) -> MaySend:
-        """Return the guard of a write whose attempt is about to be opened: its time is counted from now."""
-        return in_time(self.clock, self.limits.send_within / 1000)
+    def may_send(self, forward: OperationId | None = None) -> MaySend:
+        """Return the guard of a write whose attempt is about to be opened.
+
+        Its time is counted from now. One that goes forward is not sent either if another step is told
+        meanwhile that the operation is decided; what was told before may be about one of the same id.
+        """
+        still = in_time(self.clock, self.limits.send_within / 1000)
+        if forward is None:
+            return still
+        told = self.decided(forward)
+        return lambda: still() and self.decided(forward) == told
 
     @property
     def longest_countdown(self) -> float:
@@ -262,7 +272,7 @@ def _apply(this: ForwardTry, api: HostApi, group: GroupId) -> StepResult:
             WHY.get(answer.flaw),
             answer.retry_after,
         )
-    attempt, may_send = context.clock.new_id(), context.may_send()
+    attempt, may_send = context.clock.new_id(), context.may_send(operation)
     begun = context.store.begin(
         operation, host, api.fingerprint, seen, attempt, action, group, age=this.needs()
     )

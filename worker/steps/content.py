@@ -129,7 +129,7 @@ def _apply(this: ForwardTry, thing: Thing, order: Order, api: HostApi) -> StepRe
         if not shown.tells:
             return _missed(this, api, shown)
         attempt, look = context.clock.new_id(), thing.look(shown.content)
-        may_send = context.may_send()
+        may_send = context.may_send(this.operation)
         about = (order.action, order.group, this.needs())
         begun = context.store.shown(this.operation, this.host, api.fingerprint, look, attempt, *about)
         if begun.next is not Forward.SEND:

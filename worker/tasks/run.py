@@ -47,6 +47,8 @@ class Slice:
     operation: OperationId
     step: OnHost
     raised: Callable[[HostName, Exception], StepResult]
+    note_decided: Callable[[], object]
+    """Note that the operation is decided: writes of it that have not left yet need not leave."""
     conclude: Callable[[], object]
     """Have the operation concluded: the chord's own callback waits for the slowest header."""
     publish: Callable[[OperationId], object]
@@ -75,6 +77,8 @@ class Slice:
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is
             result = self.raised(host, error)
+        if result.next in (Next.FAILED, Next.OVER):
+            self.note_decided()
         if result.next is Next.FAILED and not self.failed:
             self.failed = True
             self.conclude()

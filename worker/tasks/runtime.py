@@ -77,6 +77,8 @@ class _Kept:
     order: Order | None = None
     failed: str = ""
     names: int = 0
+    decided: int = 0
+    """How often steps of this process were told that it is."""
 
 
 class Orders:
@@ -99,6 +101,15 @@ class Orders:
         with self._lock:
             self._drop(operation)
         return self._of(operation)
+
+    def decided(self, operation: OperationId) -> int:
+        """Return how often steps of this process were told that an operation is decided."""
+        kept = self._kept.get(operation)
+        return 0 if kept is None else kept.decided
+
+    def note_decided(self, operation: OperationId) -> None:
+        if (kept := self._kept.get(operation)) is not None:
+            kept.decided += 1
 
     def _of(self, operation: OperationId) -> Order | None:
         with self._lock:
@@ -162,6 +173,7 @@ class Runtime:
             rollback_backoff=settings.rollback_backoff,
             retry_after_cap=settings.retry_after_cap,
             order=partial(orders.of, agrees=lambda _: True),
+            decided=orders.decided,
             seals=SealKeys(settings.seal_key_file),
             **more,
         )

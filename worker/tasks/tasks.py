@@ -82,6 +82,7 @@ def run_steps(
             raised=lambda host, error: _broken(
                 task, host, error, lambda why: raised(context, operation, host, why)
             ),
+            note_decided=lambda: runtime.orders.note_decided(operation),
             conclude=lambda: publish_conclude(task.app, operation, group),
             publish=lambda opened: _publish_due(task.app, runtime, opened),
             side_by_side=partial(_by_turns, runtime.places),

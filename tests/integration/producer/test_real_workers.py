@@ -88,11 +88,13 @@ def test_apply_creates_what_is_missing_and_deletes_what_is_listed(
 def test_watch_shows_a_rollback_as_it_happens(bench: Bench, cluster: ClusterClient) -> None:
     bench.admin.plant("node1", "team-w")
     bench.admin.add_faults({"kind": "error_before", "methods": ["POST"], "times": 2}, node="node2")
-    bench.admin.set_latency({"fixed": 500}, node="node3")  # the others have written before it refuses
     bench.admin.add_faults({"kind": "refuse", "status": 403}, node="node3")
+    bench.admin.down("node3")
     operation = cluster.create_group("team-w")
 
     with start("watch", operation.id) as process:
+        eventually(lambda: "team-w" in bench.admin.groups("node2"), "node2 has been changed")
+        bench.admin.up("node3")
         out, err = process.communicate(timeout=2 * PATIENCE)
 
     lines = out.splitlines()

@@ -47,6 +47,7 @@ def test_a_rollback_settles_although_its_worker_is_killed_between_the_two_gets(b
         REFUSED_BY_NODE3,
         {"kind": "hang_after", "node": "node1", "methods": ["POST"], "group": bench.group, "times": 1},
     )
+    bench.admin.set_latency(600, node="node3")
     operation = bench.start(Action.CREATE)
     kill_at(bench, "between settle GETs")
     end = bench.end(operation)

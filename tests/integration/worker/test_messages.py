@@ -59,6 +59,7 @@ def test_without_any_sweep_the_callback_rolls_back_an_operation_with_a_failing_h
 def test_a_callback_that_never_came_is_made_up_for(bench: Bench) -> None:
     bench.beat()
     bench.admin.set_faults({"kind": "refuse", "node": "node3", "group": bench.group})
+    bench.admin.set_latency(600, node="node3")  # refuses once the others have written
     worker = bench.worker("forward", queues=OPERATIONS)
     operation = bench.start(Action.CREATE)
     raw: redis.Redis = client(bench.settings)
