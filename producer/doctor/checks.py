@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 
 from lockstep.producer.doctor import Finding, Level
@@ -53,24 +53,24 @@ class WorkFacts:
     """This machine, and the versions that run on it."""
     workers: Mapping[str, About | None]
     """Each worker that answered; None for one too old to tell."""
-    clocks: Mapping[str, int] = field(default_factory=dict)
+    clocks: Mapping[str, int]
     """Milliseconds by which the clock of this machine, of each worker and of beat is ahead of Redis'."""
-    lengths: Mapping[str, int] = field(default_factory=dict)
+    lengths: Mapping[str, int]
     """Tasks that wait, by queue."""
-    growth: Mapping[str, float] = field(default_factory=dict)
+    growth: Mapping[str, float]
     """Tasks a second that they became more while looking."""
-    leased: int = 0
+    leased: int
     """Milliseconds for which the sweep's lease is still held; -1 for ever."""
-    stuck: int = 0
-    baking: int = 0
+    stuck: int
+    baking: int
     """Operations that bake or are held: the sweep alone takes them further."""
-    failing: Mapping[str, str] = field(default_factory=dict)
+    failing: Mapping[str, str]
     """Periodic pieces of work that failed when they were last tried, and why."""
-    patrol_overdue: int = 0
+    patrol_overdue: int
     """Groups that the patrol should have looked at by now."""
-    patrol_lag: int = 0
+    patrol_lag: int
     """Milliseconds since the longest overdue of them was due."""
-    lost: Sequence[Loss] = ()
+    lost: Sequence[Loss]
     """Operations whose record is gone, and on whose group no later one has ended."""
 
 
@@ -219,8 +219,8 @@ def on_damage(found: Collection[Damage]) -> list[Finding]:
 def _on_beat(facts: WorkFacts, settings: Settings) -> Finding:
     """Judge beat by what it causes: nothing else tells that it lives."""
     longest = max(500 * settings.sweep_every, 60_000)  # ms; no worker is likely to hold the lease for as long
-    if facts.leased < 0 or facts.leased > longest:
-        held = "for ever" if facts.leased < 0 else f"for {seconds(facts.leased)} more"
+    left = f"for {seconds(facts.leased)} more" if facts.leased > longest else ""
+    if held := "for ever" if facts.leased < 0 else left:
         text = f"the sweep's lease is held {held}, which no worker asks for: no sweep runs"
         remedy = f"see who may write to Redis, then DEL {settings.key_prefix}lease:sweep"
         return Finding("beat", Level.FAILURE, text, remedy)
@@ -273,14 +273,14 @@ def _on_clocks(facts: WorkFacts) -> Finding:
 
 def _on_queue(queue: str, facts: WorkFacts, settings: Settings) -> Finding:
     workers = sorted(name for name, queues in facts.queues.items() if queue in queues)
-    length, subject = facts.lengths.get(queue, 0), f"queue {queue}"
+    length, subject = facts.lengths[queue], f"queue {queue}"
     late = "; sweeps are put off, and resume nothing" if length > settings.sweep_queue_limit else ""
     if not workers:
         text = f"no worker answers, {length} tasks wait{late}"
         return Finding(subject, Level.FAILURE, text, f"celery -A lockstep worker -Q {queue}")
-    text, growth = f"{length} tasks wait for {named(workers)}", facts.growth.get(queue, 0.0)
+    text, growth = f"{length} tasks wait for {named(workers)}", facts.growth[queue]
     full = length > FULL * settings.sweep_queue_limit
-    if not full and growth > 0 and length + AHEAD * growth > settings.sweep_queue_limit:
+    if not full and length + AHEAD * growth > settings.sweep_queue_limit:
         text, full = f"{text}, and {growth:.0f} more each second: more is asked for than they do", True
     if full:
         return Finding(subject, Level.WARNING, text + late, "start more workers: docs/scale.md says how many")

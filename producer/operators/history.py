@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -70,12 +71,14 @@ NO_METHODS: Methods = MappingProxyType({})
 def timeline(operation: Status, steps: Iterable[Step], methods: Methods = NO_METHODS) -> tuple[Event, ...]:
     """Return everything that the record knows, by time."""
     events = [Event(operation.created_at, "accepted", said=f"by {operation.created_by}")]
+    undone: list[Event] = []
     changed = set()
     for step in steps:
         changed |= {step.wave} if step.outcome is Outcome.APPLIED else set()
         for attempt in step.attempts:
             what = call(operation.action, step, attempt, methods)
-            events.append(Event(attempt.opened_at, what, step.host, attempt, attempt.answer))
+            of = undone if attempt.undo else events
+            of.append(Event(attempt.opened_at, what, step.host, attempt, attempt.answer))
         if step.gate is not None:
             events.append(Event(step.gate.at, "gate", step.host, said=step.gate.said))
     for moment in operation.rollout.moments if operation.rollout else ():
@@ -87,16 +90,10 @@ def timeline(operation: Status, steps: Iterable[Step], methods: Methods = NO_MET
         decided = str(operation.decision).replace("_", " ")
         why = f": {operation.reason}" if operation.reason else ""
         events.append(Event(operation.decided_at, "decided", said=f"{decided}{why}"))
+    events += undone  # of one millisecond too: no write is undone before the decision
     if operation.ended_at is not None:
         events.append(Event(operation.ended_at, "ended", said=str(operation.state)))
-    return tuple(sorted(events, key=_order))
-
-
-def _order(event: Event) -> tuple[Millis, int]:
-    """Within one millisecond: no write is undone before the decision."""
-    if event.attempt is not None:
-        return event.at, 3 if event.attempt.undo else 1
-    return event.at, {"accepted": 0, "decided": 2, "ended": 4}.get(event.what, 1)
+    return tuple(sorted(events, key=attrgetter("at")))
 
 
 def last_moment(operation: Status, steps: Iterable[Step]) -> Millis:
@@ -212,11 +209,12 @@ def stuck(operation: Status, now: Millis) -> Stuck | None:
             ),
         )
     if operation.decided_at is None:
-        baking = rollout is not None and rollout.stage is Stage.BAKING
-        late = now - (rollout.bake_until or now if baking and rollout else operation.deadline_at)
+        ends, what = operation.deadline_at, "its deadline"
+        if rollout is not None and rollout.stage is Stage.BAKING:
+            ends, what = rollout.bake_until or now, "its bake"
+        late = now - ends
         if late < UNSWEPT:
             return None
-        what = "its bake" if baking else "its deadline"
         return Stuck(f"undecided {seconds(late)} after {what}: nobody sweeps", (NO_WORKER,))
     waiting = now - operation.decided_at
     pending, stalled = operation.pending_hosts, operation.stalled_hosts

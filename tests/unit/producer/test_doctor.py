@@ -9,10 +9,8 @@ import pytest
 
 from lockstep.producer.doctor import Level, facts
 from lockstep.producer.doctor.checks import (
-    MOST_DAMAGED,
     About,
     WorkFacts,
-    on_damage,
     on_hosts,
     on_inventories,
     on_seals,
@@ -24,14 +22,9 @@ from lockstep.producer.doctor.checks import (
 )
 from lockstep.worker.connection import SKEW
 from lockstep.worker.operation.model import HostName, Millis
-from lockstep.worker.record.damage import Damage
 from lockstep.worker.record.reports import HeldInventory, Stall
 from lockstep.worker.settings import Settings
-
-HERE = About("1.2.0", "5.7.0")
-WORK = WorkFacts(
-    {"a@x": ["operations"], "b@x": ["rollback"]}, swept=True, here=HERE, workers={"a@x": HERE, "b@x": HERE}
-)
+from tests.unit.producer.samples import HERE, IDLE, WORK
 
 
 @pytest.mark.parametrize(
@@ -43,9 +36,9 @@ WORK = WorkFacts(
             "queue rollback",
         ),
         (replace(WORK, queues={"a@x": ["rollback"], "b@x": ["rollback"]}), Level.FAILURE, "queue operations"),
-        (replace(WORK, lengths={"operations": 701}), Level.WARNING, "queue operations"),
+        (replace(WORK, lengths={**IDLE, "operations": 701}), Level.WARNING, "queue operations"),
         (
-            replace(WORK, lengths={"operations": 401}, growth={"operations": 1.0}),
+            replace(WORK, lengths={**IDLE, "operations": 401}, growth={**IDLE, "operations": 1.0}),
             Level.WARNING,
             "queue operations",
         ),
@@ -255,20 +248,3 @@ def test_a_worker_that_stood_still_is_named_with_what_it_was_at() -> None:
     assert found.text == (
         "operations@x stood still 1 min 5 s ago and ended itself: a step on node3 has gone on for 185 s"
     )
-
-
-@pytest.mark.parametrize(("left", "held"), [(-1, "for ever"), (3_600_000, "for 1 h more")])
-def test_a_lease_that_no_worker_can_have_taken_is_a_failure(left: int, held: str) -> None:
-    (found,) = (each for each in on_work(replace(WORK, leased=left), Settings()) if each.subject == "beat")
-    assert found.level is Level.FAILURE
-    assert found.text == f"the sweep's lease is held {held}, which no worker asks for: no sweep runs"
-    assert "DEL lockstep:lease:sweep" in str(found.remedy)
-    (fine,) = (each for each in on_work(replace(WORK, leased=1000), Settings()) if each.subject == "beat")
-    assert fine.level is Level.OK
-
-
-def test_twenty_damaged_ones_are_named_and_the_others_counted_with_the_remedy_of_the_last() -> None:
-    damaged = [Damage("end", f"lockstep:ends:{n}", "node1", "it is no JSON") for n in range(MOST_DAMAGED + 2)]
-    *named, last, rest = on_damage(damaged)
-    assert [each.text for each in (*named, last)] == [each.text for each in damaged[:MOST_DAMAGED]]
-    assert (rest.level, rest.text, rest.remedy) == (Level.FAILURE, "2 more cannot be read", last.remedy)

@@ -7,11 +7,9 @@ from dataclasses import replace
 import pytest
 
 from lockstep.producer.doctor import Level
-from lockstep.producer.doctor.checks import About, WorkFacts, on_work
+from lockstep.producer.doctor.checks import on_work
 from lockstep.worker.settings import Settings
-
-HERE = About("1.2.0", "5.7.0")
-WORK = WorkFacts({"a@x": ["operations"]}, swept=True, here=HERE, workers={"a@x": HERE})
+from tests.unit.producer.samples import IDLE, WORK
 
 
 @pytest.mark.parametrize(
@@ -31,7 +29,7 @@ def test_a_queue_is_warned_of_above_70_percent_or_where_it_will_be_full_in_ten_m
     waiting: int, growth: float, level: Level, more: str | None
 ) -> None:
     """Full is a queue of 1,000: the sweep adds nothing to it then."""
-    work = replace(WORK, lengths={"operations": waiting}, growth={"operations": growth})
+    work = replace(WORK, lengths={**IDLE, "operations": waiting}, growth={**IDLE, "operations": growth})
     (found,) = (each for each in on_work(work, Settings()) if each.subject == "queue operations")
     sound = f"a@x; {waiting} tasks wait"
     assert found.level is level
@@ -41,7 +39,7 @@ def test_a_queue_is_warned_of_above_70_percent_or_where_it_will_be_full_in_ten_m
 
 @pytest.mark.parametrize("waiting", [1000, 1001])
 def test_of_a_long_queue_without_workers_it_is_said_that_sweeps_are_put_off(waiting: int) -> None:
-    work = replace(WORK, queues={}, lengths={"operations": waiting})
+    work = replace(WORK, queues={}, lengths={**IDLE, "operations": waiting})
     (found,) = (each for each in on_work(work, Settings()) if each.subject == "queue operations")
     late = "; sweeps are put off, and resume nothing" if waiting > 1000 else ""
     assert (found.level, found.text) == (Level.FAILURE, f"no worker answers, {waiting} tasks wait{late}")

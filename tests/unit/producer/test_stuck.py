@@ -63,9 +63,10 @@ def test_hosts_that_answer_are_waited_for(operation: Status) -> None:
 @pytest.mark.parametrize("operation", [COMMITTED, SETTLING_BACK])
 def test_settling_is_waited_for(operation: Status) -> None:
     assert stuck(operation, at(DECIDED + SLOW - 1)) is None
-    found = stuck(operation, at(DECIDED + 3 * 3_600_000))
-    assert found is not None
-    assert found.why.startswith("still settling 3 h after the decision")
+    for late, told in ((SLOW, "5 min"), (3 * 3_600_000, "3 h")):
+        found = stuck(operation, at(DECIDED + late))
+        assert found is not None
+        assert found.why.startswith(f"still settling {told} after the decision")
 
 
 @pytest.mark.parametrize("operation", [OPERATION, STALLED, COMMITTED])
@@ -108,6 +109,10 @@ def test_an_operation_is_the_sweeps_in_a_bake_until_a_minute_after_it() -> None:
     found = stuck(baking, at(over + UNSWEPT))
     assert found is not None
     assert found.why == "undecided 1 min after its bake: nobody sweeps"
+    assert stuck(in_waves(Stage.BAKING), at(over)) is None, "it has not begun"
+    waiting = stuck(in_waves(Stage.WAITING, bake_until=over), at(over))
+    assert waiting is not None
+    assert waiting.why == "undecided 10 min after its deadline: nobody sweeps"
 
 
 def test_a_hold_is_listed_after_an_hour_with_who_holds_it_and_what_to_type() -> None:

@@ -44,6 +44,23 @@ def test_every_attempt_and_every_turn_is_told_in_order() -> None:
         (17_000, "DELETE", "node3"),
         (29_000, "ended", None),
     ]
+    first = next(event for event in timeline(ROLLED_BACK, STEPS) if event.attempt)
+    assert (first.what, first.took) == ("POST", 35)
+
+
+def test_within_a_millisecond_nothing_is_undone_before_the_decision_nor_after_the_end() -> None:
+    at = Millis(START)
+    operation = replace(ROLLED_BACK, decided_at=at, ended_at=at)
+    made, undone = write("a", 0, 0), write("b", 0, 0, undo=True)
+    steps = [replace(STEPS[0], attempts=(undone, made)), replace(STEPS[2], attempts=(made,))]
+    assert [event.what for event in timeline(operation, steps)] == [
+        "accepted",
+        "POST",
+        "POST",
+        "decided",
+        "DELETE",
+        "ended",
+    ]
 
 
 def test_undoing_a_delete_posts() -> None:
