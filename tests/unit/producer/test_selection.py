@@ -68,3 +68,19 @@ def test_a_choice_of_no_host_or_by_what_is_unknown_is_refused(
     with pytest.raises(InvalidInput) as refused:
         select(INVENTORY, names, where, except_)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(("count", "more"), [(10, ""), (11, ", … (11 in all)")])
+def test_ten_of_the_labels_that_there_are_are_named(count: int, more: str) -> None:
+    labels = [f"l{number:02}" for number in range(count)]
+    inventory = Inventory([Host(HostName("node1"), "http://node1:80", labels=dict.fromkeys(labels, "x"))])
+    with pytest.raises(InvalidInput) as refused:
+        select(inventory, None, ["zone=eu"])
+    named = ", ".join(f'"{label}"' for label in labels[:10])
+    assert str(refused.value) == f'no host has the label "zone"; known: {named}{more}'
+
+
+def test_where_no_host_has_a_label_none_is_named() -> None:
+    inventory = Inventory([Host(HostName("node1"), "http://node1:80")])
+    with pytest.raises(InvalidInput, match=r'no host has the label "zone"; known: none$'):
+        select(inventory, None, ["zone=eu"])
