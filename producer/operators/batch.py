@@ -42,11 +42,11 @@ class Wish:
     verb: str
     """create, or delete; of a thing also set: one that shall be is set, and made where it is absent."""
     group: GroupId
-    fields: Mapping[str, object] = field(default_factory=dict, hash=False, repr=False)
+    fields: Mapping[str, object] = field(default_factory=dict, repr=False)
     """Of a thing: what it shall hold."""
     target: str = ""
     """Of a thing: the digest of that, keyed where the kind has secrets."""
-    secrets: Mapping[str, str] = field(default_factory=dict, hash=False, repr=False)
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Of a thing: its secret and sensitive fields that were read from files."""
 
 

@@ -11,8 +11,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from lockstep.producer.operators import hosts
-from lockstep.producer.operators.batch import RUN_LENGTH, Wish, apply, operation_id, parse_run, parse_wishes
+from lockstep.producer.operators import batch, hosts
+from lockstep.producer.operators.batch import Wish, apply, operation_id, parse_run, parse_wishes
 from lockstep.worker.kinds import asked_of
 from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.kinds.seal import SealKeys
@@ -79,10 +79,48 @@ def test_a_secret_is_read_from_a_file_beside_the_file_of_wishes(tmp_path: Path) 
         client.change.return_value.wait.return_value = Mock(state=State.COMMITTED, reason=None)
         assert [came.state for came in apply(client, "run", [wish], [ONE])] == [State.COMMITTED]
         assert client.change.call_args.kwargs["secrets"] == wish.secrets
+        assert client.change.call_args.kwargs["upsert"]
+        assert client.change.call_args.kwargs["accept_loss"] is False
+        client.serving.assert_called_once_with(wish.group, [ONE], some=True)
         with pytest.raises(
             InvalidInput, match=f'file "b.txt" of the {place} of "vhost/a" cannot be read: No such'
         ):
             parse_wishes(text.replace("FILE", "b.txt"), named, tmp_path)
+
+
+PLAIN, ONCE = kind_of(LEAST), kind_of(LEAST.replace("update: PUT /api/vhosts/{id}\n", ""))
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted", "wish"),
+    [
+        (PLAIN, {"present": ["vhost/a"]}, Wish("set", GroupId("vhost/a"))),
+        (PLAIN, {"present": [{"vhost/a": None}]}, Wish("set", GroupId("vhost/a"))),
+        (
+            PLAIN,
+            {"present": [{"vhost/a": {"tags": ["x"]}}]},
+            Wish("set", GroupId("vhost/a"), {"tags": ["x"]}),
+        ),
+        (ONCE, {"present": ["vhost/a"]}, Wish("create", GroupId("vhost/a"))),
+        (PLAIN, {"absent": ["vhost/a"]}, Wish("delete", GroupId("vhost/a"))),
+    ],
+)
+def test_a_thing_is_wished_with_its_fields(kind: Kind, wanted: dict[str, object], wish: Wish) -> None:
+    assert parse_wishes(wanted, lambda _: (kind, thing(kind))) == (wish,)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"present": [{"vhost/a": ["x"]}]}, "that are no mapping: it needs a mapping of fields"),
+        ({"absent": [{"vhost/a": 5}]}, "that are no mapping: it is to be deleted, and needs none"),
+        ({"absent": [{"vhost/a": {"tags": [], "x": 1}}]}, "tags, x: it is to be deleted, and needs none"),
+    ],
+)
+def test_fields_that_a_thing_cannot_have_are_refused(wanted: dict[str, object], said: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        parse_wishes(wanted, lambda _: (PLAIN, thing(PLAIN)))
+    assert str(refused.value) == f'"vhost/a" has fields {said}'
 
 
 def test_a_secret_in_the_open_is_refused_before_a_key_is_asked_for() -> None:
@@ -92,9 +130,19 @@ def test_a_secret_in_the_open_is_refused_before_a_key_is_asked_for() -> None:
         asked_of(USER, thing(USER), "set", {"password": "x"}, {}, SealKeys())
 
 
+def test_things_are_changed_one_by_one_and_groups_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = Mock()
+    monkeypatch.setattr(batch, "as_they_come", taken)
+    for wishes in ([A, B], [A, Wish("set", GroupId("vhost/a"))]):
+        taken.return_value = (each for each in ())
+        assert list(apply(Mock(), "run", wishes, [ONE])) == []
+    assert [call.args[2] for call in taken.call_args_list] == [batch.SIDE_BY_SIDE, 1]
+
+
 def test_an_id_is_the_same_for_the_same_wish_alone() -> None:
     mine = operation_id("run", A, [ONE, TWO])
     assert mine == operation_id("run", A, [TWO, ONE])
+    assert mine == "run-8c866cb9727c66f9", "a run is resumed by a later version too"
     others = [
         operation_id("run", A, [ONE]),
         operation_id("run", B, [ONE, TWO]),
@@ -108,9 +156,9 @@ def test_an_id_is_the_same_for_the_same_wish_alone() -> None:
 
 
 def test_the_longest_run_has_room_for_its_operations() -> None:
-    assert parse_operation_id(operation_id(parse_run("r" * RUN_LENGTH), A, [ONE]))
-    with pytest.raises(InvalidInput, match="too long"):
-        parse_run("r" * (RUN_LENGTH + 1))
+    assert parse_operation_id(operation_id(parse_run("r" * 80), A, [ONE]))
+    with pytest.raises(InvalidInput, match="too long: at most 80 characters"):
+        parse_run("r" * 81)
 
 
 def test_a_ctrl_c_is_heard_that_did_not_end_the_wait() -> None:
