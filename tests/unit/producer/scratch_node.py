@@ -50,13 +50,19 @@ class Node:
     odd: dict[str, Iterator[Answer]] = field(default_factory=dict)
     drops: bool = False
     """Fields that it does not know."""
+    adds: tuple[str, ...] = ()
+    """Fields of its own, to a group that it has never had."""
+    takes: float = 0.0
+    """Seconds until it answers."""
+    shows_after: float = 0.0
+    """As the inventory says."""
     now: float = 0.0
     changes: dict[str, list[tuple[float, dict[str, object] | None]]] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
     @property
     def host(self) -> Host:
-        return Host(HostName("node1"), "http://node1:1")
+        return Host(HostName("node1"), "http://node1:1", shows_after=self.shows_after)
 
     def held(self, group: str, at: float) -> dict[str, object] | None:
         return next((held for when, held in reversed(self.changes.get(group, [])) if when <= at), None)
@@ -67,6 +73,7 @@ class Node:
 
     def exchange(self, call: Call) -> Reply | NoReply:
         self.asked.append(call.method)
+        self.now += self.takes
         answer = next(self.odd.get(call.method, repeat(None)), None)
         if answer is not None and not isinstance(answer, tuple):
             return answer
@@ -83,6 +90,7 @@ class Node:
         if call.method == "POST":
             if not there:
                 kept = {"groupId": group} if self.drops else given
+                kept |= {} if group in self.changes else dict.fromkeys(self.adds, "blue")
                 self.changes.setdefault(group, []).append((self.now, kept))
             return Reply(400 if there else 201)
         if there:

@@ -134,7 +134,7 @@ def test_things_are_changed_one_by_one_and_groups_side_by_side(monkeypatch: pyte
     taken = Mock()
     monkeypatch.setattr(batch, "as_they_come", taken)
     for wishes in ([A, B], [A, Wish("set", GroupId("vhost/a"))]):
-        taken.return_value = (each for each in ())
+        taken.return_value = (each for each in list[object]())
         assert list(apply(Mock(), "run", wishes, [ONE])) == []
     assert [call.args[2] for call in taken.call_args_list] == [batch.SIDE_BY_SIDE, 1]
 

@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 
 from lockstep.producer.doctor import Level, facts
+from lockstep.producer.doctor.checks import WorkFacts
 from lockstep.worker.celery import ABOUT
 from lockstep.worker.operation.errors import StoreUnavailable
 from lockstep.worker.operation.model import Decision, RolloutState, Stage, Status
@@ -59,7 +60,7 @@ class Seen:
         self.now += seconds
 
 
-def work(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> facts.checks.WorkFacts:
+def work(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> WorkFacts:
     monkeypatch.setattr(facts, "time", seen)
     monkeypatch.setattr(facts, "LOOK", 1.0)
     monkeypatch.setattr(facts, "_workers", lambda _: ({"a@x": ["operations"]}, {"a@x": HERE}))

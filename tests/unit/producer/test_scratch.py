@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 from lockstep.producer.doctor.scratch import send_and_leave
+from lockstep.worker.hosts.client import Call
+from lockstep.worker.operation.answer import Reply
 from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
@@ -35,3 +37,18 @@ def test_a_request_that_cannot_be_sent_is_an_error() -> None:
     host = Host(HostName("node1"), f"http://127.0.0.1:{refusing_port()}")
     with pytest.raises(OSError, match="refused"):
         send_and_leave(host, Settings(), BODY, 0.0)
+
+
+@pytest.mark.parametrize(("hold", "patience"), [(0.0, 0.001), (0.25, 0.25)])
+def test_an_answer_is_waited_for_as_long_as_is_asked(
+    hold: float, patience: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Call] = []
+
+    def exchange(call: Call) -> Reply:
+        asked.append(call)
+        return Reply(201)
+
+    monkeypatch.setattr("lockstep.producer.looks.exchange", exchange)
+    send_and_leave(Host(HostName("node1"), "http://node1:1"), Settings(), BODY, hold)
+    assert [call.settings.read_timeout for call in asked] == [patience]
