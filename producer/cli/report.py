@@ -63,7 +63,7 @@ def chart(operation: Status, steps: Sequence[Step], end: Millis, methods: Method
     return "\n".join((opening, STRIPES, *axis, *rows, *marks, "</svg>"))
 
 
-def lanes(attempts: Sequence[Attempt], end: Millis, apart: int = 0) -> list[int]:
+def lanes(attempts: Sequence[Attempt], end: Millis, apart: int) -> list[int]:
     """Return a lane for each attempt: bars in one never overlap, and last `apart` milliseconds at least."""
     free: list[int] = []
     chosen = []
