@@ -129,8 +129,9 @@ def _drift_row(look: GroupDrift, each: Drift) -> dict[str, object]:
 
 def _doubts(look: GroupDrift) -> Iterator[str]:
     if look.owner is not None:
-        compared = "only hosts that it is through with are compared" if look.compared else "ask again"
-        yield f"operation {look.owner} is at work; {compared} until it has ended"
+        through = "only hosts that it is through with are compared until it has ended"
+        advice = through if look.compared else "ask again once it has ended"
+        yield f"operation {look.owner} is at work; {advice}"
     if look.overtaken:
         yield "operations ended while it was compared; ask again"
     if look.untold:

@@ -111,10 +111,14 @@ def test_a_wave_that_changed_nothing_is_told_to_prove_nothing() -> None:
 
 
 def test_overlapping_attempts_have_lanes_of_their_own() -> None:
-    times = ((0, 10), (5, None), (12, 20), (15, 18), (30, 31))
-    attempts = [write(f"w{opened}", opened, closed) for opened, closed in times]
-    assert lanes(attempts, Millis(START + 40), apart=0) == [0, 1, 0, 2, 0]
-    assert lanes(attempts[:3:2], Millis(START + 40), apart=15) == [0, 1]
+    for times, chosen in (
+        (((0, 10), (5, None), (12, 20), (15, 18), (30, 31)), [0, 1, 0, 2, 0]),
+        (((0, 30), (1, 10), (2, 40), (12, 20), (15, 18)), [0, 1, 2, 1, 3]),
+    ):
+        attempts = [write(f"w{opened}", opened, closed) for opened, closed in times]
+        assert lanes(attempts, Millis(START + 40), apart=0) == chosen
+    near = [write("a", 0, 10), write("c", 12, 20)]
+    assert lanes(near, Millis(START + 40), apart=15) == [0, 1]
 
 
 @pytest.mark.parametrize(
