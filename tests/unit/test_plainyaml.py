@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lockstep.worker.operation.errors import InvalidInput
-from lockstep.worker.settings.plainyaml import DEEPEST, parse_plain
+from lockstep.worker.settings.plainyaml import DEEPEST, Place, parse_plain
 
 SCALARS = (
     st.none()
@@ -74,6 +77,39 @@ def test_what_is_not_plain_is_refused_with_its_line(text: str, said: str) -> Non
     with pytest.raises(InvalidInput) as caught:
         parse_plain("it", text)
     assert str(caught.value) == said
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 1\nb: [1\n", "it line 3 is not plain YAML: (did not find )?expected [^:]*"),
+        ("a: \0", "it is not plain YAML: .*(control|not allowed|unacceptable).*"),
+    ],
+)
+def test_what_is_no_yaml_is_refused_with_its_line_and_the_parsers_words(text: str, said: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        parse_plain("it", text)
+    assert re.fullmatch(said, str(caught.value))
+
+
+def test_twenty_lists_inside_one_another_are_read() -> None:
+    assert parse_plain("it", "[" * 20 + "]" * 20) == json.loads("[" * 20 + "]" * 20)
+    with pytest.raises(InvalidInput, match="nested more than 20 deep"):
+        parse_plain("it", "[" * 21 + "]" * 21)
+
+
+def test_the_line_of_each_value_is_told() -> None:
+    lines: dict[Place, int] = {}
+    parse_plain("it", "\na: 1\nb:\n  - c\n  - {d: 1,\n     e: 2}\n", lines)
+    assert lines == {
+        (): 2,
+        ("a",): 2,
+        ("b",): 3,
+        ("b", 0): 4,
+        ("b", 1): 5,
+        ("b", 1, "d"): 5,
+        ("b", 1, "e"): 6,
+    }
 
 
 @given(st.text())

@@ -188,7 +188,7 @@ def _seconds(name: str, value: object) -> float:
     if value is None:
         return 0.0
     text = str(value).removesuffix("s").strip()
-    found = float(text) if not isinstance(value, bool) and _NUMBER.fullmatch(text) else 0.0
+    found = float(text) if _NUMBER.fullmatch(text) else 0.0
     if found <= 0:
         raise _wrong(name, "shows_after", value, "give seconds, such as 5s")
     return found
