@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from lockstep.producer.cli.commands import watch
 from lockstep.producer.cli.commands.watch import host_lines
 from lockstep.producer.cli.report import came_to
 from lockstep.producer.demo import play
@@ -122,6 +123,19 @@ def test_in_a_file_each_change_is_a_line_and_on_a_terminal_it_is_drawn_over(foll
     assert "node2  -  nothing sent yet" not in drawn
     assert "\x1b[?25l" in drawn, "no cursor while it draws"
     assert drawn.rindex("\x1b[?25h") < drawn.rindex("committed")
+
+
+def test_what_was_drawn_while_it_went_on_makes_room_for_the_end(
+    followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[object] = []
+
+    def follow(*_: object, **how: object) -> None:
+        drawn.append(how)
+
+    monkeypatch.setattr(watch, "follow", follow)
+    followed(DONE, State.COMMITTED, node1=None, node2=None)
+    assert drawn == [{"transient": True}]
 
 
 @pytest.mark.parametrize("error", [StackError("no port is free"), OSError("no memory [red]")])

@@ -68,8 +68,8 @@ def test_a_stack_is_found_while_it_runs_and_leaves_nothing(place: Path) -> None:
         assert place.read_text() == json.dumps(json.loads(place.read_text()), indent=2) + "\n"
         assert json.loads(place.read_text())["format"] == 2, "another needs a new number"
         publication.withdraw()
-        publication.leave()
         assert (discover(), is_held(place.parent), list(place.parent.iterdir())) == (None, False, [])
+        publication.leave()
     assert descriptors() == before
 
 
