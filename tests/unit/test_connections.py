@@ -90,7 +90,7 @@ def test_between_two_tries_there_is_more_and_more_time(monkeypatch: pytest.Monke
 def test_a_clock_is_held_against_that_of_redis_half_way_through_the_answer(
     took: float, ahead: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = iter((0.0, took))
+    looks = iter((5.0, 5.0 + took))
     clock = SimpleNamespace(time=lambda: 10_600.25, monotonic=lambda: next(looks))
     monkeypatch.setattr(connection, "time", clock)
     asked: Any = SimpleNamespace(time=lambda: (10_000, 250_000))
