@@ -165,6 +165,18 @@ def test_an_error_that_is_not_about_the_server_stays_what_it_is(
     assert not isinstance(told.value, WrongServer)
 
 
+@pytest.mark.parametrize(
+    "says",
+    [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"-ERR unknown command `HELLO`\r\n", b"-NOPROTO unsupported\r\n"],
+)
+def test_what_does_not_answer_the_greeting_is_the_wrong_server(
+    server: Server, asked: redis.Redis, says: bytes
+) -> None:
+    server.play = lambda _: says
+    with pytest.raises(WrongServer, match="cannot be used"):
+        asked.ping()
+
+
 def test_a_password_that_was_replaced_in_its_file_is_the_next_connections(tmp_path: Path) -> None:
     class Connected:
         password: str | None = None
