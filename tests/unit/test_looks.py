@@ -224,6 +224,18 @@ def test_an_answer_that_was_cut_off_by_the_timer_is_none(
     assert exchange(asked()) == came
 
 
+def test_a_call_that_is_over_leaves_no_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    sock: Any = Sock()
+
+    def ask(_: object) -> Reply:
+        looks._thread.call.begin(sock)
+        return REPLY
+
+    monkeypatch.setattr(looks, "_ask", ask)
+    assert exchange(asked()) == REPLY
+    assert looks._thread.call._timer.finished.is_set()
+
+
 def test_an_error_of_tls_is_told_by_its_reason() -> None:
     error = ssl.SSLError(1, "some text")
     error.reason = "WRONG_VERSION_NUMBER"
