@@ -209,6 +209,7 @@ def test_a_subscribed_connection_is_asked_nothing(
     connection.connect()
     assert commands.count("HELLO") == 2
     connection.send_command("PSUBSCRIBE", "/0.pidbox")
+    assert connection.read_response() == "fine"
     connection.connect()
     assert commands.count("HELLO") == 2
     connection.disconnect()
