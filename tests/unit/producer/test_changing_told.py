@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from lockstep.producer.operators.batch import Wish, WishResult
 from lockstep.producer.operators.history import Stuck
 from lockstep.producer.operators.plan import HostPlan, Plan
+from lockstep.producer.process import Stopped
 from lockstep.worker.operation.drift import ForgottenGroup
 from lockstep.worker.operation.errors import HostUnavailable, RecordGone, WaitTimeout
 from lockstep.worker.operation.model import (
@@ -29,6 +31,7 @@ from lockstep.worker.operation.model import (
     Step,
 )
 from lockstep.worker.operation.story import result_of
+from lockstep.worker.record.damage import Damage, note
 from tests.unit.producer.samples import OPERATION
 from tests.unit.producer.stories import START
 from tests.unit.producer.told import expected, printed
@@ -48,6 +51,7 @@ CAME = tuple(
     WishResult(wish, OperationId(f"run-{n}"), *end)
     for n, (wish, end) in enumerate(zip(WISHES, ENDS, strict=True), start=1)
 )
+DAMAGE = Damage("end", "lockstep:ends:team-a", "node1", "no presence")
 STUCK = Stuck("node1 does not answer", ("lockstep probe node1", "lockstep abandon 7f3c node1 --reason …"))
 GONE = SimpleNamespace(id="0b1d", group="b", action="", at=Millis(START))
 CASES = {
@@ -59,6 +63,9 @@ CASES = {
     "create, too long": "create slow",
     "create, too long, as JSON": "create slow --json",
     "create, gone, as JSON": "create gone --json",
+    "create, interrupted": "create stop",
+    "create, interrupted early": "create early",
+    "create, stopped": "create term",
     "abandon": "abandon node1 --reason scrapped",
     "abandon one": "abandon 7f3c node1 --reason scrapped",
     "abandon one as JSON": "abandon 7f3c node1 --reason scrapped --json",
@@ -73,6 +80,7 @@ CASES = {
     "apply": "apply FILE --resume 5d0c",
     "apply as JSON": "apply FILE --resume 5d0c --json",
     "apply, all well": "apply WELL --resume 5d0c",
+    "apply, at a loss": "apply WELL --resume 5d0c --accept-loss",
     "apply, plan": "apply FILE --plan",
     "apply, plan, as JSON": "apply WELL --plan --json",
     "exists": "exists node1 there",
@@ -81,8 +89,12 @@ CASES = {
     "exists, silent, as JSON": "exists node1 silent --json",
     "stuck": "list --stuck",
     "stuck as JSON": "list --stuck --json",
+    "only gone": "list --stuck",
+    "only failing": "list --stuck",
+    "only damage": "list --stuck",
+    "only nothing": "list --stuck",
     "nothing": "list",
-    "history": "history",
+    "history": "history --since 2023-01-31T00:00:00Z",
     "repair": "repair vhost/a",
     "repair as JSON": "repair vhost/a --json",
     "repair nothing": "repair vhost/well",
@@ -99,7 +111,9 @@ class Client:
 
     created_at = OPERATION.created_at
 
-    def __init__(self, forgotten: int) -> None:
+    def __init__(self, forgotten: int, only: str = "") -> None:
+        self.only = only
+        self.asked: list[str] = []
         self.forgotten = [
             ForgottenGroup(GroupId(f"team-{n}"), n, Millis(START - n * 1000)) for n in range(1, forgotten + 1)
         ]
@@ -112,9 +126,13 @@ class Client:
             OPERATION, verb=verb, group=GroupId(group), state=state, reason="node1 refused (403)"
         )
 
-        def wait(*_: object) -> Any:
+        def wait(*given: Any) -> Any:
+            if len(given) > 1:
+                given[1](status)
             if group == "slow":
                 raise WaitTimeout("it goes on")
+            if group in ("stop", "term"):
+                raise KeyboardInterrupt if group == "stop" else Stopped(signal.SIGTERM)
             return result_of(status, DONE)
 
         def read() -> Any:
@@ -131,8 +149,8 @@ class Client:
             wait=wait,
             status=read,
             steps=lambda: DONE,
-            abandon=lambda *_: None,
-            cancel=lambda *_: None,
+            abandon=lambda *given: self.asked.append(f"abandon {' '.join(given)}"),
+            cancel=lambda reason: self.asked.append(f"cancel {reason}"),
             hold=lambda _: HELD,
             promote=lambda reason, number: None if number == 1 else HOLD,
         )
@@ -147,6 +165,8 @@ class Client:
         return [self.find(""), self.operation("delete", "b")]
 
     def change(self, verb: str, name: str, *_: object, on_accepted: Any, **__: object) -> Any:
+        if name == "early":
+            raise KeyboardInterrupt
         made = self.operation(verb, name, State.ROLLED_BACK if name == "refused" else State.COMMITTED)
         on_accepted(made)
         if name == "gone":
@@ -156,14 +176,15 @@ class Client:
     def select(self, *_: object, **__: object) -> Any:
         return [ONE, TWO]
 
-    def wishes(self, text: str, *_: object, **__: object) -> Any:
-        self.text = text
+    def wishes(self, text: str, *_: object, accept_loss: bool, **__: object) -> Any:
+        self.asked.append(f"accept_loss={accept_loss}")
         return WISHES[:1] if text == "well" else WISHES
 
     def apply(self, wishes: Any, *_: object, **__: object) -> Iterator[WishResult]:
         yield from CAME[: len(wishes)]
 
-    def serving(self, *_: object, **__: object) -> Any:
+    def serving(self, *_: object, some: bool) -> Any:
+        self.asked.append(f"some={some}")
         return []
 
     def rollout(self, *_: object) -> None: ...
@@ -180,20 +201,23 @@ class Client:
         return group == "there"
 
     def stuck(self) -> Any:
-        return [(OPERATION, STUCK)]
+        return [] if self.only else [(OPERATION, STUCK)]
 
     def gone(self) -> Any:
-        return [(GONE, STUCK)]
+        return [(GONE, STUCK)] if self.only in ("", "gone") else []
 
     def failing(self) -> Any:
-        return {"sweep": "TypeError: no"}
+        return {"sweep": "TypeError: no"} if self.only in ("", "failing") else {}
 
-    def look_for_damage(self, groups: object) -> None: ...
+    def look_for_damage(self, groups: object) -> None:
+        if self.only == "damage":
+            note(DAMAGE)
 
     def operations(self, limit: int) -> Any:
         return []
 
-    def history(self, **_: object) -> Any:
+    def history(self, *, since: object, **_: object) -> Any:
+        self.asked.append(f"since={since}")
         return []
 
     def repair(self, thing: str, *, accept_loss: bool) -> Any:
@@ -204,13 +228,14 @@ class Client:
         return [(each, 1024) for each in self.forgotten[: 22 if dry_run else 20]]
 
 
-def told(name: str, folder: Path) -> tuple[object, list[str]]:
+def told(name: str, folder: Path) -> tuple[Client, list[str]]:
     arguments = CASES[name].split()
     for each in ("FILE", "WELL"):
         if each in arguments:
             (folder / each).write_text(each.lower())
             arguments[arguments.index(each)] = str(folder / each)
-    return Client(2 if "--json" in arguments else 22), arguments
+    only = name.removeprefix("only ") if name.startswith("only ") else ""
+    return Client(2 if "--json" in arguments else 22, only), arguments
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -218,3 +243,22 @@ def test_what_is_said_of_what_is_changed(
     name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert printed(name, *told(name, tmp_path), capsys) == expected("changing.txt")[name]
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("abandon one", ["abandon node1 scrapped"]),
+        ("cancel", ["cancel wrong"]),
+        ("apply, all well", ["accept_loss=False"]),
+        ("apply, at a loss", ["accept_loss=True"]),
+        ("apply, plan, as JSON", ["accept_loss=True", "some=True"]),
+        ("history", ["since=2023-01-31 00:00:00+00:00"]),
+    ],
+)
+def test_what_is_asked_for_is_handed_on(
+    name: str, asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client, arguments = told(name, tmp_path)
+    printed(name, client, arguments, capsys)
+    assert client.asked == asked
