@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from lockstep.producer.cli.exits import OF_STATE, Exit, exit_of
+from lockstep.producer.cli.exits import OF_STATE, PRINTING, Exit, Session, exit_of
 from lockstep.producer.cli.output import full_document
 from lockstep.worker.operation import errors
 from lockstep.worker.operation.errors import LockstepError
@@ -49,3 +50,12 @@ def test_the_documentation_lists_every_json_field() -> None:
     assert isinstance(hosts, list)
     for field in [*document, *hosts[0]]:
         assert f"| `{field}` |" in DOCS
+
+
+def test_what_has_libraries_print_to_stdout_is_taken_from_the_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name in PRINTING:
+        monkeypatch.setenv(name, "1")
+    Session()
+    assert not {*PRINTING} & os.environ.keys()

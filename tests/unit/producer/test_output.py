@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -103,6 +105,19 @@ def test_what_the_encoding_lacks_is_escaped(monkeypatch: pytest.MonkeyPatch) -> 
     with outlets():
         output.answer("grün")
     assert raw.getvalue() == b"gr\\xfcn\n"
+
+
+def test_a_reader_that_has_gone_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, writer = os.pipe()
+    with os.fdopen(writer, "w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        assert not output.reader_gone()
+        os.close(reader)
+        assert output.reader_gone()
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    assert not output.reader_gone()
+    monkeypatch.setattr(sys, "stdout", SimpleNamespace(gone=True))
+    assert output.reader_gone()
 
 
 def test_moments_are_utc_to_the_millisecond() -> None:
