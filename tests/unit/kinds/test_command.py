@@ -9,7 +9,9 @@ import pytest
 
 from lockstep.producer import looks
 from lockstep.producer.cli import main
+from lockstep.producer.cli.commands import kinds
 from lockstep.worker.kinds import SHIPPED
+from lockstep.worker.operation.host import Auth
 from tests.unit.kinds.test_walk import FILE, Api
 
 HOST = "http://n:80"
@@ -115,3 +117,34 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, capsys: pytest.Capt
     assert f"kind file {latin} is no UTF-8 text" in capsys.readouterr().err
     assert main(["kinds", "check", "group", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["healthy"] is True
+
+
+def test_a_file_by_another_name_than_its_kind_is_told_of(
+    tmp_path: Path, file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    named = "in a folder of kinds it has to be called vhost.yaml\n"
+    for name, said in (("vhost.yaml", ""), ("vhost@3f2a.yaml", ""), ("other.yaml", named)):
+        (tmp_path / name).write_text(FILE)
+        assert main(["kinds", "check", str(tmp_path / name)]) == 0
+        assert capsys.readouterr().err == said
+
+
+@pytest.mark.parametrize(
+    ("login", "key", "auth"),
+    [
+        (None, None, None),
+        ("f", None, Auth("f", basic=True)),
+        (None, "X-Key=f=g", Auth("f=g", "X-Key")),
+    ],
+)
+def test_a_walk_logs_in_as_it_is_told(login: str | None, key: str | None, auth: Auth | None) -> None:
+    assert kinds._auth(login, key) == auth
+
+
+def test_the_list_has_the_fields_of_a_kind(
+    tmp_path: Path, file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LOCKSTEP_KINDS", str(tmp_path))
+    assert main(["kinds"]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if " vhost/ID " in line]
+    assert row.split("  vhost/ID")[1].split()[:2] == ["description,", "tags"]

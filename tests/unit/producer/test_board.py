@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import io
+import sys
 from dataclasses import replace
 
+import pytest
 from rich.console import Console, RenderableType
 
 from lockstep.producer.cli.commands.watch import (
     NewLines,
+    follow,
     host_lines,
     hosts_table,
     operation_json,
@@ -26,6 +29,20 @@ def drawn(what: RenderableType) -> str:
     out = io.StringIO()
     Console(file=out, width=200).print(what)
     return out.getvalue()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_what_is_drawn_on_a_terminal_stays_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stdout", out := Terminal())
+    follow([(ROLLED_BACK, STEPS)], hosts_table, host_lines)
+    drawn, _, after = out.getvalue().rpartition("node6")
+    assert "HOST" in drawn
+    assert "\x1b[2K" not in after, "nothing is erased"
 
 
 def test_each_change_is_told_once() -> None:

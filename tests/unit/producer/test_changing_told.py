@@ -67,6 +67,7 @@ CASES = {
     "create, interrupted early": "create early",
     "create, stopped": "create term",
     "abandon": "abandon node1 --reason scrapped",
+    "abandon as JSON": "abandon node1 --reason scrapped --json",
     "abandon one": "abandon 7f3c node1 --reason scrapped",
     "abandon one as JSON": "abandon 7f3c node1 --reason scrapped --json",
     "abandon too many": "abandon 7f3c node1 node2 --reason scrapped",
@@ -94,7 +95,7 @@ CASES = {
     "only damage": "list --stuck",
     "only nothing": "list --stuck",
     "nothing": "list",
-    "history": "history --since 2023-01-31T00:00:00Z",
+    "history": "history --since 2h --until 2024-01-31T00:00:00Z",
     "repair": "repair vhost/a",
     "repair as JSON": "repair vhost/a --json",
     "repair nothing": "repair vhost/well",
@@ -164,7 +165,8 @@ class Client:
     def abandon(self, *_: object) -> Any:
         return [self.find(""), self.operation("delete", "b")]
 
-    def change(self, verb: str, name: str, *_: object, on_accepted: Any, **__: object) -> Any:
+    def change(self, verb: str, name: str, *_: object, on_accepted: Any, **given: object) -> Any:
+        self.asked.append(" ".join(f"{each}={given[each]}" for each in ("accept_loss", "upsert")))
         if name == "early":
             raise KeyboardInterrupt
         made = self.operation(verb, name, State.ROLLED_BACK if name == "refused" else State.COMMITTED)
@@ -216,15 +218,16 @@ class Client:
     def operations(self, limit: int) -> Any:
         return []
 
-    def history(self, *, since: object, **_: object) -> Any:
-        self.asked.append(f"since={since}")
+    def history(self, *, since: object, until: object, **_: object) -> Any:
+        self.asked += [f"since={since}", f"until={until}"]
         return []
 
     def repair(self, thing: str, *, accept_loss: bool) -> Any:
         states = (State.COMMITTED, State.ROLLED_BACK) if thing == THING else ()
         return [self.operation("set", thing, state) for state in states]
 
-    def forget_deleted(self, *_: object, dry_run: bool) -> Any:
+    def forget_deleted(self, before: object, *, dry_run: bool) -> Any:
+        self.asked.append(f"before={before}")
         return [(each, 1024) for each in self.forgotten[: 22 if dry_run else 20]]
 
 
@@ -250,10 +253,12 @@ def test_what_is_said_of_what_is_changed(
     [
         ("abandon one", ["abandon node1 scrapped"]),
         ("cancel", ["cancel wrong"]),
+        ("create", ["accept_loss=False upsert=False"]),
         ("apply, all well", ["accept_loss=False"]),
         ("apply, at a loss", ["accept_loss=True"]),
         ("apply, plan, as JSON", ["accept_loss=True", "some=True"]),
-        ("history", ["since=2023-01-31 00:00:00+00:00"]),
+        ("history", ["since=2023-11-14 20:13:20.123000+00:00", "until=2024-01-31 00:00:00+00:00"]),
+        ("forget", ["before=2023-08-16 22:13:20.123000+00:00"]),
     ],
 )
 def test_what_is_asked_for_is_handed_on(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 
 import pytest
@@ -67,9 +67,13 @@ CASES: dict[str, tuple[Sequence[GroupDrift], Sequence[str]]] = {
 
 def told(name: str) -> tuple[object, list[str]]:
     looked, arguments = CASES[name]
-    client = SimpleNamespace(
-        group_of=lambda text: THING if "/" in text else TEAM, drift=lambda groups: iter(looked)
-    )
+    named = [THING if "/" in each else TEAM for each in arguments if each != "--json"]
+
+    def drift(groups: Sequence[GroupId] | None) -> Iterator[GroupDrift]:
+        assert groups == (named or None)
+        return iter(looked)
+
+    client = SimpleNamespace(group_of=lambda text: THING if "/" in text else TEAM, drift=drift)
     return client, ["drift", *arguments]
 
 

@@ -25,7 +25,8 @@ def lines(command: click.Command, name: str) -> Iterator[str]:
     for each in command.params:
         if isinstance(each, click.Option):
             usage = " ".join(filter(None, ["/".join([*each.opts, *each.secondary_opts]), each.metavar]))
-            how = [each.type.name, *(fact for fact in TOLD if getattr(each, fact))]
+            between = f" {each.type.min}..{each.type.max}" if isinstance(each.type, click.IntRange) else ""
+            how = [each.type.name + between, *(fact for fact in TOLD if getattr(each, fact))]
             default = f" [{each.default}]" if each.show_default else ""
             kept = "" if each.expose_value else ", of the session"
             yield f"  {usage} ({', '.join(how)}{kept}){default}: {each.help}"

@@ -183,7 +183,7 @@ def told(name: str) -> tuple[object, list[str]]:
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Whatever would be slept."""
     found: list[float] = []
-    monkeypatch.setattr("time.sleep", found.append)
+    monkeypatch.setattr("lockstep.producer.cli.commands.watch.time", SimpleNamespace(sleep=found.append))
     return found
 
 
