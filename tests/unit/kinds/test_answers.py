@@ -54,7 +54,16 @@ def test_a_body_that_cannot_be_read_is_neither(body: bytes) -> None:
 def test_a_404_of_another_place_needs_a_witness_to_be_absence() -> None:
     absent = reply(404, {"error": "Object Not Found"})
     assert VHOST.shown(thing(VHOST), absent, WELL).sight is Sight.ABSENT
-    for witness in (None, reply(404), reply(401), reply(302), reply(503), NoReply(Trouble.LOST, "reset")):
+    assert VHOST.shown(thing(VHOST), absent, reply(299)).sight is Sight.ABSENT
+    for witness in (
+        None,
+        reply(404),
+        reply(401),
+        reply(300),
+        reply(302),
+        reply(503),
+        NoReply(Trouble.LOST, "reset"),
+    ):
         shown = VHOST.shown(thing(VHOST), absent, witness)
         assert (shown.sight, "witness" in shown.text) == (Sight.NOTHING, True)
     assert VHOST.shown(thing(VHOST), absent, reply(401)).flaw is Flaw.MISCONFIGURED
@@ -84,6 +93,46 @@ def test_a_list_shows_one_thing_or_none_and_two_are_a_mistake() -> None:
     assert ETCD.shown(key, reply(200, {})).sight is Sight.NOTHING
     binary = {**found, "value": base64.b64encode(b"\xff").decode()}
     assert ETCD.shown(key, reply(200, {**head, "kvs": [binary]})).flaw is Flaw.MISCONFIGURED
+
+
+OF_ITEM = "{request: GET /x, content: {description: item, tags: item}}"
+WHERE = "{request: GET /x, present: {status: 200, where: body.a}}"
+
+
+@pytest.mark.parametrize(
+    ("changed", "body", "why"),
+    [
+        ({}, "text", "what it shows is no JSON object"),
+        ({}, b"<html>", "the body is no JSON"),
+        ({"fields": "{}"}, b"<html>", "the body is no JSON"),
+        ({"look": OF_ITEM}, b"null", "no JSON object"),
+        (
+            {"look": WHERE},
+            {"a": False},
+            "is not what the kind",
+        ),
+        (
+            {"look": WHERE},
+            b"\xff",
+            "the body is not UTF-8",
+        ),
+    ],
+)
+def test_what_a_body_lacks_is_said(changed: dict[str, str], body: object, why: str) -> None:
+    kind = least(**changed)
+    shown = kind.shown(thing(kind), reply(200, body))
+    assert (shown.flaw, why in shown.text) == (Flaw.UNREADABLE, True), shown
+
+
+def test_a_text_is_content_where_expressions_say_what_its_fields_are() -> None:
+    kind = least(look="{request: GET /x, item: body.it, content: {description: item, tags: '[]'}}")
+    assert content_of(kind, reply(200, {"it": "text"})).values["description"] == "text"
+
+
+def test_what_is_named_as_present_and_as_absent_is_neither() -> None:
+    kind = least(look="{request: 'GET /x/{id}', absent: [404, {status: 200, where: body.gone}]}")
+    shown = kind.shown(thing(kind), reply(200, {"gone": True}))
+    assert (shown.text, shown.flaw) == ("200 is named as present and as absent", Flaw.MISCONFIGURED)
 
 
 def test_a_truncated_list_does_not_show_absence() -> None:
@@ -121,6 +170,7 @@ def test_a_thing_that_is_being_deleted_counts_as_nothing() -> None:
         (203, "unknown"),
         (304, "misdirected"),
         (301, "misdirected"),
+        (399, "misdirected"),
         (400, "contested"),
         (404, "contested"),
         (409, "contested"),
@@ -181,10 +231,41 @@ def test_a_changed_version_is_to_look_again_and_a_where_must_give_true_or_false(
     assert (odd.effect, odd.unreadable) == (Effect.UNKNOWN, True)
 
 
+@pytest.mark.parametrize(
+    ("classes", "answer", "text"),
+    [
+        (
+            "applied: {status: 200, where: body.ok}",
+            reply(200, {"ok": False}),
+            "not what the kind says of this",
+        ),
+        ("applied: {status: 200, where: body.ok}", reply(200, b"\xff"), "the body is not UTF-8"),
+        (
+            "contested: {status: 401, where: body.is}",
+            reply(401, {"is": False}),
+            "not what the kind says of this",
+        ),
+        ("contested: 409", reply(400), "400"),
+    ],
+)
+def test_an_answer_that_is_named_and_not_meant_is_unknown(classes: str, answer: Reply, text: str) -> None:
+    kind = least(create=f"{{request: 'PUT /x/{{id}}', {classes}}}")
+    said = kind.said("create", thing(kind), answer)
+    assert (said.effect, text in said.text) == (Effect.UNKNOWN, True), said
+
+
+def test_a_write_sends_the_kept_values_that_it_names_or_all() -> None:
+    keep = "{request: 'GET /x/{id}', keep: {a: item.a, b: item.b}}"
+    for sent, names in (("kept.a", {"a"}), ("over(kept, kept)", {"a", "b"})):
+        kind = least(look=keep, create=f"{{request: 'PUT /x/{{id}}', json: {{x: '{sent}'}}}}")
+        assert kind.kept_for("create") == names
+
+
 def test_an_answer_that_is_named_twice_is_unknown() -> None:
     kind = least(create="{request: 'PUT /x/{id}', applied: 201, replaced: {status: 201, where: body.old}}")
     assert kind.said("create", thing(kind), reply(201, {"old": False})).effect is Effect.APPLIED
-    assert kind.said("create", thing(kind), reply(201, {"old": True})).effect is Effect.UNKNOWN
+    twice = kind.said("create", thing(kind), reply(201, {"old": True}))
+    assert (twice.effect, twice.unreadable) == (Effect.UNKNOWN, True)
 
 
 def test_the_words_of_a_refusal_come_without_the_secrets_of_the_request() -> None:
@@ -193,7 +274,7 @@ def test_the_words_of_a_refusal_come_without_the_secrets_of_the_request() -> Non
     encoded = base64.b64encode(secret.encode()).decode()
     said = USER.said("create", a, reply(400, {"reason": f"bad {secret} {encoded}\n{'x' * 500}"}), [secret])
     assert said.text.startswith("400: bad … … xxx")
-    assert len(said.text) <= 205
+    assert len(said.text) == len("400: ") + 200
     assert USER.said("create", a, reply(400, {"reason": "bad abc"}), ["abc"]).text == "400"
 
 
@@ -212,5 +293,5 @@ def test_an_id_of_the_server_stands_in_the_path_of_a_write() -> None:
     shown = content_of(kind, reply(200, {"items": [{"uid": "u/1"}]}))
     assert kind.request("delete", thing(kind), shown=shown).path == "/x/u%2F1"
     for address in (None, "", "..", "a\n"):
-        with pytest.raises(InvalidInput, match=r"\{address\}"):
+        with pytest.raises(InvalidInput, match=r"(?<!\{)\{address\} is nothing"):
             kind.request("delete", thing(kind), shown=Content(address=address))

@@ -12,6 +12,7 @@ from lockstep.worker.kinds import asked_of
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.content import Content, Unreadable, read_json
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.process.secrets import mask
 from tests.unit.kinds.made import Relation, content_of, kind_of, least, relation, reply, shipped, thing
 
 VHOST, USER, RECORD = shipped("rabbitmq-vhost"), shipped("rabbitmq-user"), shipped("powerdns-record")
@@ -203,3 +204,21 @@ def test_a_content_may_be_as_large_as_is_said() -> None:
     ask(65_536)
     with pytest.raises(InvalidInput, match="is over 65536 bytes"):
         ask(65_537)
+
+
+def test_a_part_of_an_id_has_at_most_1024_characters() -> None:
+    kind = least(id="{pattern: 'x*'}")
+    thing(kind, "x" * 1024)
+    with pytest.raises(InvalidInput, match="more than 1024 characters"):
+        thing(kind, "x" * 1025)
+
+
+def test_what_is_sensitive_is_masked_once_a_host_has_shown_it() -> None:
+    kind = least(fields="{pin: {sensitive: true}}")
+    content_of(kind, reply(200, {"pin": "canary-of-a-host"}))
+    assert mask("it is canary-of-a-host") == "it is …"
+
+
+def test_what_only_its_presence_brings_back_is_said_to_lose_what_it_held() -> None:
+    assert least(restore="presence").loses("delete") == ["what it held: only its presence is restored"]
+    assert least().loses("delete") == []

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from lockstep.worker.kinds import expressions
 from lockstep.worker.kinds.expressions import MOST_VALUES, BadExpression, Expression, filled
 
 
@@ -15,6 +16,8 @@ from lockstep.worker.kinds.expressions import MOST_VALUES, BadExpression, Expres
     [
         ("if(a, 'yes', 'no')", {"a": []}, "no"),
         ("if(a, 'yes', 'no')", {"a": 0}, "yes"),
+        ("if(a, 'yes', 'no')", {"a": True}, "yes"),
+        ("if(a, 'yes', 'no')", {"a": False}, "no"),
         ("select(a, 'k', b)", {"a": [{"k": 1, "v": 2}, {"k": 3}], "b": 1}, {"k": 1, "v": 2}),
         ("select(a, 'k', b)", {"a": None, "b": 1}, None),
         ("base64(a)", {"a": "ä"}, "w6Q="),
@@ -30,6 +33,9 @@ from lockstep.worker.kinds.expressions import MOST_VALUES, BadExpression, Expres
         ("without(a, ['x'])", {"a": [1]}, [1]),
         ("a > b", {"a": Decimal("1.5"), "b": 1}, True),
         ("abs(a)", {"a": Decimal("-1.5")}, Decimal("1.5")),
+        ("sum(a)", {"a": [Decimal("1.5"), 1]}, Decimal("2.5")),
+        ("sort_by(a, &b)[0].b", {"a": [{"b": Decimal(2)}, {"b": Decimal(1)}]}, Decimal(1)),
+        ("sort_by(a, &b)[0].b", {"a": [{"b": "y"}, {"b": "x"}]}, "x"),
         ("!(a.b)", {"a": {"b": True}}, False),
         ("a.big", {"a": {"big": 9007199254740993}}, 9007199254740993),
     ],
@@ -50,6 +56,7 @@ def test_a_value_is_worked_out(text: str, scope: dict[str, object], value: objec
     ],
 )
 def test_what_does_not_mean_what_it_says_is_refused_at_load(text: str, words: str) -> None:
+    Expression("a" * 1000)
     with pytest.raises(BadExpression, match=words):
         Expression(text)
 
@@ -71,6 +78,45 @@ def test_an_expression_that_costs_too_much_is_ended_at_once(text: str) -> None:
     with pytest.raises(BadExpression, match="more than"):
         Expression(text).value(scope)
     assert time.process_time() - began < 2
+
+
+MOST = ["x"] * 20_000
+
+
+@pytest.mark.parametrize(
+    ("text", "scope", "more"),
+    [
+        ("length(a)", {"a": MOST}, {"a": [*MOST, "x"]}),
+        ("a", {"a": MOST[1:]}, {"a": MOST}),
+        ("concat(a, a)", {"a": "x" * (1 << 19)}, {"a": "x" * ((1 << 19) + 1)}),
+        ("unbase64(a)", {"a": "w6Q="}, {"a": "w6*Q="}),
+    ],
+)
+def test_the_most_that_it_may_cost_it_may_and_not_one_more(
+    text: str, scope: dict[str, object], more: dict[str, object]
+) -> None:
+    Expression(text).value(scope)
+    with pytest.raises(BadExpression):
+        Expression(text).value(more)
+
+
+def test_each_part_that_is_worked_out_is_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expressions, "MOST_STEPS", 3)
+    Expression("a.b").value({})
+    monkeypatch.setattr(expressions, "MOST_STEPS", 2)
+    with pytest.raises(BadExpression, match="more than 2 steps"):
+        Expression("a.b").value({})
+
+
+def test_an_expression_tells_what_is_taken_of_items_and_looks_like_a_name_of_the_scope() -> None:
+    assert list(Expression("items[*].given.id").lost()) == [("given", "id")]
+
+
+def test_a_function_that_does_not_take_a_value_is_named() -> None:
+    with pytest.raises(BadExpression) as error:
+        Expression("length(a)").value({})
+    took = "length() was given a value of a type that it does not take"
+    assert str(error.value) == f"'length(a)' cannot be evaluated: {took}"
 
 
 @pytest.mark.parametrize(

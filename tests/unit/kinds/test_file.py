@@ -83,6 +83,7 @@ def test_all_errors_are_told_at_once_each_with_its_line_and_its_rule() -> None:
         ({"create": "{request: 'PUT /x/{id}', contested: 412, later: 412}"}, "create.later", "as contested"),
         ({"create": "{request: 'PUT /x/{id}', later: 503}"}, "create.later", "without `where`"),
         ({"create": "{request: 'PUT /x/{id}', json: {a: content.siez}}"}, "create", "takes content.siez"),
+        ({"look": "{request: 'GET /x/{id}', item: id.no}"}, "look", "takes id.no; id has id"),
         ({"create": "{request: 'PUT /x/{id}', json: {a: body.a}}"}, "create", "takes body"),
         ({"create": "{request: 'PUT /x/{id}', json: {}, text: id.id}"}, "create", "more than one"),
         (
@@ -112,6 +113,19 @@ def test_all_errors_are_told_at_once_each_with_its_line_and_its_rule() -> None:
         ({"fields": "{p: {kept_as: hash}}"}, "fields.p.kept_as", "secret: true"),
         ({"fields": "{p: {type: integer, pattern: x}}"}, "fields.p.pattern", "for texts"),
         ({"error": "'a b'"}, "error", "no JMESPath"),
+        ({"create": "{request: 'PUT /x/{id}', json: {a: 'b c'}}"}, "create.json", "no JMESPath"),
+        ({"fields": "[a]"}, "fields", "fields is ['a']: input should be a valid dictionary"),
+        ({"look": "{request: 'GET /x/{id}', present: {where: body}}"}, "look.present.0", "lacks `status`"),
+        (
+            {"look": "{request: 'GET /x/{id}', address: item.a, witness: 'GET /y/{address}'}"},
+            "look.witness",
+            "names {address}",
+        ),
+        (
+            {"look": "{request: 'GET /x/{id}', address: item.a}", "update": "'PUT /x/{address}/{nobody}'"},
+            "update.request",
+            "names {nobody}",
+        ),
     ],
 )
 def test_a_broken_rule_is_named(changed: dict[str, str], place: str, words: str) -> None:
@@ -139,6 +153,28 @@ def test_a_secret_that_no_write_restores_is_refused() -> None:
 def test_what_is_no_plain_mapping_is_refused_with_its_line(text: str) -> None:
     with pytest.raises(InvalidInput, match=r"it\.yaml.* line|not plain YAML"):
         kind_of(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("- a", "holds no mapping: start it with `kind: NAME`"),
+        (
+            "fields: {a: {default: 2024-01-01}}",
+            "has a value or key that is no JSON (date is no JSON): put",
+        ),
+    ],
+)
+def test_what_is_no_json_is_told_of_the_first_line(text: str, rule: str) -> None:
+    with pytest.raises(BadKind) as error:
+        kind_of(text)
+    assert str(error.value).startswith(f"it.yaml line 1: {rule}")
+
+
+def test_what_a_whole_file_lacks_is_told_of_the_line_where_it_begins() -> None:
+    with pytest.raises(BadKind) as error:
+        kind_of("# of mine\n" + LEAST.strip().replace("delete: DELETE", "# DELETE"))
+    assert [(each.line, each.place) for each in error.value.faults] == [(2, "")]
 
 
 def test_a_verb_begins_like_another_and_the_digest_is_that_of_the_file() -> None:

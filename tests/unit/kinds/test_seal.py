@@ -14,6 +14,7 @@ import pytest
 from lockstep.producer.cli.options import FieldOptions
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.errors import InvalidInput
+from lockstep.worker.process.secrets import mask
 from tests.unit.kinds.made import least
 
 CANARY = 'cänary-#1/2"3'
@@ -29,6 +30,8 @@ def test_a_sealed_text_opens_for_its_thing_alone_and_by_every_key_of_the_file(tm
     assert sealed != keys.of("user/a").seal(CANARY), "no two are alike"
     assert len(sealed) == len(keys.of("user/a").seal("x")), "a short secret does not show how long it is"
     (old,) = keys.read()
+    assert mask(ONE) == "…"
+    assert re.fullmatch("[0-9a-f]{8}", old)
     file.write_text(f"{TWO}  # of today\n\n{ONE}\n")
     new, _ = keys.read()
     assert keys.of("user/a").seal("x").startswith(f"{new}:"), "a new key counts at once"
@@ -39,6 +42,7 @@ def test_a_sealed_text_opens_for_its_thing_alone_and_by_every_key_of_the_file(tm
         ("user/a", sealed),
         ("user/b", keys.of("user/a").seal(CANARY)),
         ("user/a", f"{new}:x"),
+        ("user/a", keys.of("user/a").seal(CANARY) + "*"),
     ):
         with pytest.raises(InvalidInput) as caught:
             keys.open(about, text)
@@ -65,6 +69,7 @@ def test_a_digest_of_what_is_sealed_tells_nobody_what_it_is_of(tmp_path: Path) -
         (b"# nothing\n\n", "has no key"),
         (b"canary-key\n", "line 1 of seal key file"),
         (b"\n" + base64.b64encode(b"canary" * 5), "line 2 of seal key file"),
+        (f"*{ONE}".encode(), "line 1 of seal key file"),
         ("cänary".encode(), "it is not ASCII text"),
         (None, "cannot be read: No such file"),
     ],
