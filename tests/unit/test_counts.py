@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -158,3 +159,29 @@ def test_of_what_the_record_does_not_tell_there_is_none() -> None:
     assert list(Records(None).shown()) == [("lockstep_record_up", {}, 0)]
     told = {family.name: family.documentation for family in RecordCollector(dict).collect()}
     assert told["lockstep_drift"] == GAUGES["drift"][0]
+
+
+def test_a_worker_counts_with_what_its_port_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: Counted = []
+    monkeypatch.setattr(metrics, "_counting", {})
+    metrics.count_with(SimpleNamespace(meters={"sweeps": Meter(found, "sweeps")}))  # type: ignore[arg-type]
+    count("sweeps")
+    assert found == [("sweeps", 1)]
+
+
+def test_the_piece_that_goes_on_longest_is_named_however_late_it_began() -> None:
+    work = Work()
+    work.now = 1000.0
+    with work.going_on("the second by name"):
+        work.now = 1010.0
+        with work.going_on("a first by name"):
+            for work.now in (1090.0, 1180.0):
+                work.moves()
+                assert work.trouble(90.0) is None
+            work.now = 1181.0
+            assert work.trouble(90.0) == "the second by name has gone on for 181 s"
+            work.now = 1271.0
+            assert work.trouble(90.0) == (
+                "the second by name, the first of 2 at work, has got no further for 91 s"
+            )
+    assert work.idle

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import os
 import runpy
+import sys
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from socket import gethostname
@@ -22,6 +24,7 @@ from lockstep.worker.monitoring import flower
 from lockstep.worker.monitoring.flower import CONFIGURATION, OPEN, plain, refusal, shown, sound
 from lockstep.worker.operation.names import describe
 from lockstep.worker.settings import Settings
+from tests.waits import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 importlib.import_module("flower.options")  # defines what tornado's options then hold
@@ -219,3 +222,49 @@ def test_workers_are_told_of_its_clock_while_that_is_wrong(monkeypatch: pytest.M
     name = f"flower@{gethostname()}"
     wrong = (-SKEW - 1, SKEW + 1)
     assert told == [("lockstep_clock", {"process": name, "ahead": each}) for each in wrong]
+
+
+def test_flower_starts_with_its_clock_watched_and_takes_only_sound_events(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    said: list[object] = []
+    done = threading.Event()
+    monkeypatch.setattr(app.Flower, "start", lambda _: said.append("began"))
+    monkeypatch.setattr(events.Events, "run", events.Events.run)
+    monkeypatch.setattr(events.EventsState, "event", lambda _, told: said.append(told))
+    monkeypatch.setattr(monitor.Metrics, "get", monitor.Metrics.get)
+    threads: list[tuple[object, bool]] = []
+
+    def tell_clock(capp: object) -> None:
+        threads.append((capp, threading.current_thread().daemon))
+        done.set()
+
+    monkeypatch.setattr(flower, "tell_clock", tell_clock)
+    flower.close_gaps()
+    app.Flower.start(SimpleNamespace(capp="the application"))
+    assert done.wait(PATIENCE)
+    assert threads == [("the application", True)], "and it keeps Flower from no end"
+    for told in ({**HEARD, "pid": "x"}, None):
+        events.EventsState.event(None, told)
+    assert said == ["began", HEARD]
+
+
+def test_the_command_closes_the_gaps_and_is_celerys_with_our_configuration(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[object] = []
+    monkeypatch.setattr(flower, "close_gaps", lambda: done.append("closed"))
+    monkeypatch.setattr("celery.__main__.main", lambda: done.append(sys.argv))
+    monkeypatch.setattr(sys, "argv", [])
+    monkeypatch.setenv("FLOWER_CONF", "")
+    monkeypatch.delenv("FLOWER_CONF")
+    flower.main(["--port=1"])
+    assert done == ["closed", ["celery", "-A", "lockstep", "flower", "--port=1"]]
+    assert os.environ["FLOWER_CONF"] == str(CONFIGURATION)
+    with pytest.raises(AttributeError, match="no attribute 'else'"):
+        getattr(flower, "else")
+
+
+def test_a_refusal_says_where_it_would_listen() -> None:
+    assert "it would listen on every address and ask" in (refusal("", "", [], {}) or "")
+    assert "it would listen on 10.0.0.7 and ask" in (refusal("10.0.0.7", "", [], {}) or "")

@@ -215,3 +215,14 @@ def test_the_end_waits_for_a_beat_under_way_no_longer_than_one_beat(tmp_path: Pa
     heart.end()
     assert not heart._beats.is_alive()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_worker_that_stops_before_it_is_ready_has_nothing_to_take_back(tmp_path: Path) -> None:
+    Heartbeat(HealthFiles(str(tmp_path))).stopping()
+
+
+def test_the_watch_over_a_child_does_not_keep_it_from_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[threading.Thread] = []
+    monkeypatch.setattr(threading.Thread, "start", lambda thread: begun.append(thread))  # noqa: PLW0108
+    heartbeat.watch_child(90.0)
+    assert [each.daemon for each in begun] == [True]

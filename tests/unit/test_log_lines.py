@@ -16,7 +16,14 @@ from celery.exceptions import Ignore, Reject
 from redis.exceptions import AuthenticationError
 
 from lockstep.worker.celery import make_app
-from lockstep.worker.monitoring.logs import as_json, as_text, bind_task, tells_something
+from lockstep.worker.monitoring.logs import (
+    RepeatLimit,
+    as_json,
+    as_text,
+    bind_task,
+    limit_repeats,
+    tells_something,
+)
 from lockstep.worker.monitoring.metrics import log_ids
 from lockstep.worker.operation.answer import StopOrdered
 from lockstep.worker.operation.errors import RecordDamaged, StoreUnavailable, UnknownFormat
@@ -149,3 +156,29 @@ def test_what_keeps_a_task_from_its_work_says_what_becomes_of_its_message(
     with pytest.raises(becomes) as found:
         run.guarded(SimpleNamespace(name="lockstep.settle", app=None), work)  # type: ignore[arg-type]
     assert getattr(found.value, "requeue", True)
+
+
+def test_json_has_the_time_in_utc_and_letters_as_they_are() -> None:
+    text, log = io.StringIO(), logging.Logger("lockstep.worker")  # noqa: LOG001 - nobody else has it
+    log.addHandler(logging.StreamHandler(text))
+    as_json(log)
+    log.warning("Grüße")
+    assert '"event": "Grüße"' in text.getvalue()
+    assert json.loads(text.getvalue())["timestamp"].endswith("Z")
+
+
+def test_a_line_of_celery_about_a_task_names_it() -> None:
+    record = logging.makeLogRecord({"data": {"id": "x", "name": "lockstep.sweep"}})
+    assert bind_task(None, "", {"_record": record}) == {
+        "_record": record,
+        "task": "lockstep.sweep",
+        "task_id": "x",
+    }
+
+
+def test_each_handler_has_one_bound_on_what_is_said_over_and_over() -> None:
+    log = logging.Logger("lockstep.worker")  # noqa: LOG001 - nobody else has it
+    for _ in range(2):
+        log.addHandler(logging.StreamHandler())
+        limit_repeats(log, lambda _: None)
+    assert [[type(each) for each in handler.filters] for handler in log.handlers] == [[RepeatLimit]] * 2

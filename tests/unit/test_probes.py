@@ -157,3 +157,40 @@ def test_a_directory_that_is_not_the_workers_own_is_refused(
     with pytest.raises(InvalidInput, match=re.escape(why)):
         Heartbeat(HealthFiles(str(tmp_path / "signs")))
     assert not list(tmp_path.glob("*/live"))
+
+
+def test_without_proc_a_process_is_known_by_its_pid_and_sent_no_signal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_proc(_: str) -> str:
+        raise FileNotFoundError
+
+    sent: list[tuple[int, int]] = []
+    kills: dict[int, OSError] = {2: ProcessLookupError(), 3: PermissionError()}
+
+    def kill(pid: int, signal: int) -> None:
+        sent.append((pid, signal))
+        if pid in kills:
+            raise kills[pid]
+
+    monkeypatch.setattr(signs_module, "_text", no_proc)
+    monkeypatch.setattr(os, "kill", kill)
+    assert [process(pid) for pid in (1, "1", 2, 3, "", "x")] == ["1", "1", "", "3", "", ""]
+    assert sent == [(1, 0), (1, 0), (2, 0), (3, 0)], "0 only asks"
+
+
+def test_the_files_are_in_the_users_own_directory_for_temporary_files(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TMPDIR", "/scratch")
+    assert HealthFiles().live == f"/scratch/lockstep-worker-{os.getuid()}/live"
+    monkeypatch.setenv("TMPDIR", "")
+    assert HealthFiles(of="beat").ready == f"/tmp/lockstep-worker-{os.getuid()}/beat-ready"
+
+
+def test_whatever_is_left_of_the_files_is_removed(signs: HealthFiles) -> None:
+    Heartbeat(signs)
+    half_written = Path(signs.ready + signs_module.FRESH)
+    half_written.touch()
+    signs.remove()
+    assert not half_written.exists()
