@@ -257,7 +257,8 @@ class GroupClient:
             first = next(host.name for host in chosen if host not in serve)
             raise InvalidInput(f"host {show(first)} does not serve {kind}: see `serves` in the inventory")
         if not serve:
-            raise InvalidInput(f"no host of the inventory serves {kind}: see `serves`")
+            where = "no host of the inventory" if hosts is None else "none of the hosts asked for"
+            raise InvalidInput(f"{where} serves {kind}: see `serves`")
         return serve
 
     def rollout(self, pace: Pace, hosts: Iterable[Host]) -> Rollout | None:

@@ -30,7 +30,7 @@ from lockstep.worker.operation.model import (
     Status,
     Step,
 )
-from lockstep.worker.operation.transitions import Refusal
+from lockstep.worker.operation.transitions import HoldAnswer, Refusal
 from lockstep.worker.record.events import Snapshot
 from tests.unit.producer.samples import OPERATION
 
@@ -62,10 +62,10 @@ def test_who_waits_is_told_what_is_new_and_of_a_silence_once() -> None:
         return status.ended
 
     waiting = WaitState(done, told.append)
-    seen = [None, None, OPERATION, OPERATION, None, None, OPERATION, NEWER, ENDED]
+    seen = [None, OPERATION, OPERATION, None, None, OPERATION, NEWER, ENDED]
     over = [waiting.is_over(each) for each in seen]
     assert told == [None, OPERATION, None, OPERATION, NEWER, ENDED]
-    assert over == [False] * 8 + [True]
+    assert over == [False] * 7 + [True]
     assert asked == [each for each in seen if each is not None]
     waiting.is_over(None)
     assert (waiting.silent, waiting.last) == (True, ENDED)
@@ -83,6 +83,12 @@ def test_a_handle_tells_a_record_that_was_dropped_from_one_that_was_lost() -> No
     ended._link.store.operation = lambda _: None
     with pytest.raises(UnknownOperation, match='"7f3c" is unknown: no operation has it'):
         ended.status()
+
+
+def test_hosts_that_the_record_has_not_are_those_of_a_record_that_is_gone() -> None:
+    assert handle(steps=lambda _: STEPS).steps() == STEPS
+    with pytest.raises(UnknownOperation, match=r"^lost"):
+        handle(steps=lambda _: ()).steps()
 
 
 def following(monkeypatch: pytest.MonkeyPatch, seen: list[Snapshot]) -> list[tuple[Any, ...]]:
@@ -132,7 +138,8 @@ def test_each_change_is_read_for_those_alone_who_hear_of_it(monkeypatch: pytest.
         assert handle().wait(5, hears).state is State.COMMITTED
         made = handle()
         made._link.off_loop = off_loop
-        assert asyncio.run(made.wait_end_async(5, hears)).hosts[0].host == "node1"
+        result = asyncio.run(made.wait_end_async(5, hears))
+        assert (result.state, result.hosts[0].host) == (State.COMMITTED, "node1")
     assert [each for _, _, each, _ in asked] == [False, False, True, True]
 
 
@@ -228,6 +235,19 @@ def test_a_promote_releases_the_hold_of_its_number_or_the_one_that_is_seen(
             made.promote(number=number)
     assert numbers == [asked]
     assert made._broker.sent == (["7f3c"] if isinstance(comes, Hold | None) else [])
+
+
+@pytest.mark.parametrize(
+    ("said", "refused"),
+    [(HoldAnswer(1, 1, Stage.WORKING), None), (Refusal.NO_WAVES, "it has no waves; cancel it instead")],
+)
+def test_a_hold_tells_where_it_stands_or_why_it_is_refused(said: object, refused: str | None) -> None:
+    made = handle(hold=lambda *_: said)
+    if refused is None:
+        assert made.hold("it is slow") is said
+    else:
+        with pytest.raises(HoldRefused, match=f"cannot be held: {refused}"):
+            made.hold("it is slow")
 
 
 def test_an_operation_without_waves_has_no_hold_to_release() -> None:
