@@ -147,6 +147,27 @@ def test_a_client_closes_what_it_has_when_its_block_ends(monkeypatch: pytest.Mon
     assert scene.asked == ["link closed", "broker closed"]
 
 
+def test_an_inventory_is_looked_for_once_and_then_asked_for_what_is_current(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made: list[object] = []
+
+    def live(settings: Settings) -> object:
+        made.append(settings)
+        return SimpleNamespace(current=lambda: INVENTORY)
+
+    monkeypatch.setattr(module, "LiveInventory", live)
+    client = ClusterClient(Settings(), created_by="alice@desk")
+    assert (client.inventory, client.inventory, made) == (INVENTORY, INVENTORY, [client.settings])
+
+
+def test_what_is_no_text_names_no_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = Scene(monkeypatch).client.named
+    assert named("team-a") == named("group/team-a") == "team-a"
+    with pytest.raises(InvalidInput, match="group id 5 is of type int"):
+        named(5)
+
+
 def test_the_handle_of_a_known_operation_is_of_one_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Scene(monkeypatch).client.operation("7f3c").existing
 
