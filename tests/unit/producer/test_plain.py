@@ -39,6 +39,18 @@ def test_blanks_are_kept_unless_a_line_ends_with_them(
     assert capsys.readouterr().err == shown
 
 
+def test_a_pipe_has_each_line_at_once() -> None:
+    class Pipe(io.StringIO):
+        flushed = ""
+
+        def flush(self) -> None:
+            self.flushed = self.getvalue()
+
+    pipe = Pipe()
+    PlainConsole(file=pipe).print("here")
+    assert pipe.flushed == "here\n"
+
+
 def test_tabs_are_no_space_to_be_trimmed() -> None:
     assert trimmed("a\t\n") == "a\t\n"
 

@@ -181,6 +181,8 @@ def test_workers_start_once_what_they_need_is_ready_and_end_before_it(
             "inventory": str(stack.directory / "inventory.yaml"),
             "deadline": "60",
         }
+        assert stack.process("cluster").command[-2:] == ["--seed", "0"]
+        assert stack._publication is None, "nobody else is to find it"
         worker = stack.process("rollback")
         assert {"LOCKSTEP_REDIS_URL": url, "LOCKSTEP_DEADLINE": "60"}.items() <= worker._env.items()
         assert bool(stack.flower_url) is flower
