@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from lockstep.producer import looks
-from lockstep.producer.doctor import Finding, Level
+from lockstep.producer.doctor import Finding, Level, kinds
 from lockstep.producer.doctor.kinds import Walk
 from lockstep.worker.hosts.client import Call
 from lockstep.worker.kinds.kind import Kind
@@ -41,6 +41,7 @@ class Api:
     odd: str = ""
     held: dict[str, dict[str, Any]] = field(default_factory=dict)
     serial: int = 0
+    put: list[dict[str, Any]] = field(default_factory=list)
 
     def __call__(self, request: Call) -> Reply | NoReply:
         path = urlsplit(request.url).path
@@ -71,6 +72,8 @@ class Api:
             self.held[path] = given
             return _reply(409)
         self.serial += 1
+        self.put.append(given)
+        given = {**given, "seed": given.get("seed") or f"s{self.serial}"}
         kept = {**(there or {}), **given} if self.odd == "merges" else dict(given)
         self.held[path] = (
             there if there is not None and self.odd == "ignores" else {**kept, "etag": self.serial}
@@ -113,6 +116,10 @@ def test_a_file_that_fits_is_well(walked: Walked) -> None:
     assert wrong(found) == {}
     assert found["create again"].text == "204: it overwrites, as the file says (replaced)"
     assert found["create, over"].text == "a create writes over description, tags"
+    assert found["look after create"].text == "shows what was written"
+    assert found["undo of the update"].text == "204, and all that a look showed is back"
+    assert found["undo of the delete"].text == "201, and all that a look showed is back"
+    assert "look, elsewhere" not in found, "what looks absent is told by the witness"
     assert found["update, absent"].text == "201 (replaced)"
 
 
@@ -150,7 +157,9 @@ def test_a_field_that_comes_back_in_another_form_is_named(walked: Walked) -> Non
     assert wrong(found)["look after create"] == "description comes back as 'LOCKSTEP-A'"
     assert "rewritten: true" in str(found["look after create"].remedy)
     said = FILE.replace('description: {default: ""}', 'description: {default: "", rewritten: true}')
-    assert "look after create" not in wrong(walked("rewrites", said))
+    like = walked("rewrites", said)
+    assert "look after create" not in wrong(like)
+    assert like["look after create"].text == "shows what was written, in another form, as the file says"
 
 
 def test_what_an_undo_does_not_bring_back_is_named(walked: Walked) -> None:
@@ -187,3 +196,64 @@ def test_nothing_is_written_where_the_thing_is_there_or_nothing_can_be_seen(walk
 
 def test_a_delete_of_what_is_gone_may_say_anything_that_is_named(walked: Walked) -> None:
     assert walked("delete says yes")["delete again"].text == "204 (applied)"
+
+
+def test_what_a_file_says_that_is_lost_is_told_of_the_undo_of_a_delete_alone(walked: Walked) -> None:
+    loses = FILE.replace(
+        "delete: DELETE /vhosts/{id}", "delete: {request: 'DELETE /vhosts/{id}', loses: its queues}"
+    )
+    found = walked(text=loses)
+    back = "and all that a look showed is back"
+    assert found["undo of the update"].text == f"204, {back}"
+    assert found["undo of the delete"].text == f"201, {back}; the file says that it loses its queues"
+
+
+def test_what_a_look_keeps_is_sent_with_an_update_and_with_what_undoes_one(walked: Walked) -> None:
+    text = FILE.replace("witness: GET /alive", "witness: GET /alive, keep: {seed: item.seed}")
+    sent = "json: {description: content.description, tags: content.tags, seed: kept.seed}"
+    text = text.replace("applied: 201, replaced", f"{sent}, applied: 201, replaced")
+    text = text.replace("applied: 204, replaced", f"{sent}, applied: 204, replaced")
+    api = Api()
+    assert wrong(walked(text=text, api=api)) == {}
+    two_creates, others = (
+        [given.get("seed") for given in api.put[:2]],
+        {given["seed"] for given in api.put[2:]},
+    )
+    assert (two_creates, others, len(api.put)) == ([None, None], {"s2"}, 6)
+
+
+def test_a_kind_without_examples_is_walked_with_two_contents_that_its_types_allow() -> None:
+    text = FILE.replace(
+        "fields:",
+        """fields:
+  name: {type: string, required: true}
+  pin: {secret: true}
+  count: {type: integer, default: 7}
+  ratio: {type: number, default: 7}
+  open: {type: boolean, default: true}
+  only: {type: string, default: one, values: [one]}
+  either: {type: string, default: one, values: [one, two, three]}
+  maybe: {type: string}""",
+    )
+    kind = kind_of(text)
+    assert not Walk(kind, kind.parse("vhost/scratch"), Host(HostName("n"), "http://n:80"), Settings()).left
+    one, other = kinds._contents(kind)
+    both = {"description": "lockstep-a", "tags": ["a"], "only": "one"}
+    assert one == both | {
+        "name": "lockstep-a",
+        "pin": "lockstep-a",
+        "count": 1,
+        "ratio": 1,
+        "open": True,
+        "either": "one",
+    }
+    both |= {"description": "lockstep-b", "tags": ["b", "c"]}
+    other_of = {
+        "name": "lockstep-b",
+        "pin": "lockstep-b",
+        "count": 2,
+        "ratio": 2,
+        "open": False,
+        "either": "two",
+    }
+    assert other == both | other_of | {"maybe": "lockstep-b"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
@@ -10,11 +9,14 @@ from unittest.mock import Mock
 
 import pytest
 
-from lockstep.producer.doctor import Level, facts
+from lockstep.producer.doctor import Finding, Level, facts
 from lockstep.producer.doctor.checks import WorkFacts
 from lockstep.worker.celery import ABOUT
+from lockstep.worker.inventory import Inventory
+from lockstep.worker.operation.answer import LookAnswer, Reply, classify_look
 from lockstep.worker.operation.errors import StoreUnavailable
-from lockstep.worker.operation.model import Decision, RolloutState, Stage, Status
+from lockstep.worker.operation.host import Host
+from lockstep.worker.operation.model import Decision, GroupId, HostName, RolloutState, Stage, Status
 from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
 from tests.unit.producer.samples import HERE, OPERATION
@@ -62,27 +64,25 @@ class Seen:
 
 def work(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> WorkFacts:
     monkeypatch.setattr(facts, "time", seen)
-    monkeypatch.setattr(facts, "LOOK", 1.0)
     monkeypatch.setattr(facts, "_workers", lambda _: ({"a@x": ["operations"]}, {"a@x": HERE}))
     settings = Settings(sweep_every=EVERY)
     return facts._work(cast(Link, seen.link), settings, lambda: 2)
 
 
 def test_what_was_seen_of_work_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen = Seen(swept_after=2, lease=1500, ahead=40)
+    seen = Seen(swept_after=20, lease=1500, ahead=40)
     found = work(seen, monkeypatch)
     assert found.swept
-    assert (seen.looks, seen.now) == (3, 102.0)
-    assert (found.lengths, found.growth) == (
-        {"operations": 130, "rollback": 5},
-        {"operations": 15.0, "rollback": -1.0},
-    )
+    assert [seen.looks, seen.now] == pytest.approx([21, 102.0])
+    assert found.lengths == {"operations": 130, "rollback": 5}
+    assert found.growth == pytest.approx({"operations": 15.0, "rollback": -1.0})
     assert (found.leased, found.stuck, found.baking) == (1500, 2, 2)
     assert (found.patrol_overdue, found.patrol_lag, found.failing) == (3, 4000, {"patrol": "no"})
     assert found.clocks == {"this machine": 40, "a@x": 5}
 
 
 def test_a_sweep_is_looked_for_during_three_periods_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facts, "LOOK", 1.0)
     seen = Seen(swept_after=100)
     found = work(seen, monkeypatch)
     assert not found.swept
@@ -115,9 +115,24 @@ def test_the_stack_that_runs_here_is_named_if_it_is_the_one_that_is_asked(
 ) -> None:
     stack = None if running is None else SimpleNamespace(settings={"redis_url": running})
     monkeypatch.setattr(facts, "discover", lambda: stack)
-    away: Callable[[], None] = Mock(side_effect=StoreUnavailable("it is away"))
-    link = cast(Link, SimpleNamespace(facts=away))
-    settings = Settings(redis_url="redis://mine:1/0")
-    first, redis, *_ = facts.examine(link, settings, lambda: Mock(__iter__=lambda _: iter(())), lambda: 0)
+    found = facts.examine(cast(Link, AWAY), Settings(redis_url="redis://mine:1/0"), Mock(), lambda: 0)
+    first = next(found)
     assert (first.subject, first.text) == ("settings", told)
-    assert (redis.subject, redis.level, redis.text) == ("redis", Level.FAILURE, "it is away")
+
+
+AWAY = SimpleNamespace(facts=Mock(side_effect=StoreUnavailable("it is away", "start it")))
+
+
+def test_without_a_record_the_hosts_are_asked_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosts = Inventory([Host(HostName(f"node{number}"), f"http://node{number}:1") for number in (1, 2)])
+
+    def look(host: Host, *_: object) -> tuple[LookAnswer, int]:
+        return classify_look(GroupId("g"), Reply(404 if host.name == "node1" else 500)), 1
+
+    monkeypatch.setattr(facts, "look_at_group", look)
+    _, *found = facts.examine(cast(Link, AWAY), Settings(), lambda: hosts, lambda: 0)
+    assert found == [
+        Finding("redis", Level.FAILURE, "it is away", "start it"),
+        Finding("host", Level.FAILURE, "node2: 500", found[1].remedy),
+        Finding("host", Level.OK, "1 host answering"),
+    ]
