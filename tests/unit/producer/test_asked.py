@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import random
 import threading
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 from lockstep.producer.operators import hosts
-from lockstep.producer.operators.hosts import as_they_come, ask, preflight
+from lockstep.producer.operators.hosts import as_they_come, ask, host_statuses, preflight, presence
 from lockstep.worker.hosts.client import Call
 from lockstep.worker.operation.answer import Reply
+from lockstep.worker.operation.content import Content, Flaw, Shown, Sight
 from lockstep.worker.operation.errors import HostPaused, HostUnavailable, NotReady
 from lockstep.worker.operation.host import Host, Pause
-from lockstep.worker.operation.model import GroupId, HostName, Millis
+from lockstep.worker.operation.model import GroupId, HostName, Millis, Presence
+from lockstep.worker.record.link import Link
 from lockstep.worker.settings import Settings
+from tests.unit.kinds.made import LEAST, kind_of, thing
 
 GROUP = GroupId("team-a")
 HOSTS = [Host(HostName(f"node{number}"), f"http://node{number}:1") for number in (1, 2, 3)]
@@ -101,8 +106,45 @@ def test_who_gives_no_time_waits_for_nothing_that_is_under_way(monkeypatch: pyte
     coming = as_they_come(work, range(2))
     assert next(coming) == (0, None)
     begun.wait()
+    assert {each.daemon for each in threading.enumerate() if each.name == "lockstep"} == {True}
     monkeypatch.setattr(threading.Thread, "join", lambda _, timeout=None: waited.append(timeout))
     coming.close()
     monkeypatch.undo()
     over.set()
     assert set(waited) == {0.0}
+
+
+@pytest.mark.parametrize(
+    ("shown", "held", "looks"),
+    [
+        (Shown(Sight.ABSENT), Presence.ABSENT, 1),
+        (Shown(Sight.CONTENT, content=Content()), Presence.PRESENT, 1),
+        (Shown(Sight.OVERSIZED), Presence.PRESENT, 1),
+        (Shown(Sight.BUSY), None, 5),
+        (Shown(Sight.NOTHING, flaw=Flaw.SILENT), None, 5),
+        (Shown(Sight.NOTHING, flaw=Flaw.MISCONFIGURED), None, 1),
+    ],
+)
+def test_a_thing_is_looked_at_until_that_tells_something_or_never_will(
+    shown: Shown, held: Presence | None, looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock(monkeypatch)
+    monkeypatch.setattr(hosts, "reached", lambda *_: SimpleNamespace(look_at_thing=lambda *_: shown))
+    kind = kind_of(LEAST)
+    assert presence(HOSTS[0], (kind, thing(kind)), SETTINGS) == (held, shown.text, looks)
+
+
+def test_of_every_host_it_is_told_whether_it_answers_and_is_spared(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock(monkeypatch)
+    silence = object()
+    link = SimpleNamespace(
+        pauses=SimpleNamespace(all=dict),
+        silences=SimpleNamespace(all=lambda: {HOSTS[0].name: (silence, 500)}),
+        store=SimpleNamespace(drifts=list),
+    )
+    found = host_statuses(cast(Link, link), HOSTS, SETTINGS)
+    assert [(each.answering, each.said, each.silence, each.spared_for) for each in found] == [
+        (False, "500", silence, 500),
+        (False, "500", None, 0),
+        (True, "404", None, 0),
+    ]
