@@ -23,6 +23,7 @@ from lockstep.worker.process import secrets
 from lockstep.worker.process.secrets import MaskedFormatter, Secret, know, mask, masked
 from lockstep.worker.settings import Settings, load_settings
 from tests.unit.client import URL, G, client
+from tests.unit.kinds.made import least, reply, thing
 
 CANARY = 'cänary-#1/2"3'
 
@@ -73,10 +74,13 @@ def test_the_net_knows_a_secret_in_every_form_in_which_it_is_written() -> None:
         repr(CANARY.encode("latin-1")),
         "redis://me:c%C3%A4nary-%231%2F2%223@h/0",
         f"before{CANARY}after",
+        repr(f"before{CANARY}".encode()),
     ):
         assert "nary" not in mask(text), text
         assert masked({"a": [text, 1, None, (text,)]}) == {"a": [mask(text), 1, None, (mask(text),)]}
     assert mask("nothing of it") == "nothing of it"
+    secrets.know("cänary\\one")
+    assert mask(repr("before cänary\\one")) == "'before …'"
 
 
 def test_what_is_too_short_to_tell_from_a_word_is_left() -> None:
@@ -158,6 +162,14 @@ def test_secrets_of_things_make_room_and_those_of_the_process_stay() -> None:
         know(f"canary-{number:04}", passing=True)
     assert mask("canary-of-the-process canary-0001 canary-0200") == "… … …"
     assert mask("canary-0000") == "canary-0000"
+
+
+def test_what_looks_show_of_things_makes_room_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "MOST_PASSING", 1)
+    kind = least(fields="{pin: {sensitive: true}}")
+    for pin in ("canary-1", "canary-2"):
+        kind.shown(thing(kind), reply(200, {"pin": pin}))
+    assert mask("canary-1 canary-2") == "canary-1 …"
 
 
 def test_what_is_cut_out_of_foreign_words_is_any_part_of_a_secret_in_any_form() -> None:

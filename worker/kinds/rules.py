@@ -64,13 +64,13 @@ def read_file(file: str, text: str) -> tuple[KindFile, Mapping[str, Any]]:
         raise BadKind(file, [Fault(1, "", "holds no mapping: start it with `kind: NAME`")])
 
     def fault(place: Place, rule: str) -> Fault:
-        known = next((lines[place[:end]] for end in range(len(place), -1, -1) if place[:end] in lines), 1)
+        known = next(lines[place[:end]] for end in range(len(place), -1, -1) if place[:end] in lines)
         return Fault(known, ".".join(str(each) for each in place), rule)
 
     try:
         found = KindFile.model_validate(_unfolded(document))
     except ValidationError as error:
-        raise BadKind(file, [fault(*each) for each in _told(error.errors(include_url=False))]) from None
+        raise BadKind(file, [fault(*each) for each in _told(error.errors())]) from None
     if faults := [fault(place, rule) for place, rule in _broken(found)]:
         raise BadKind(file, faults)
     return found, document

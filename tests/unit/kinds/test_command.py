@@ -52,6 +52,8 @@ def test_the_schema_is_one_for_editors(capsys: pytest.CaptureFixture[str]) -> No
     schema = json.loads(capsys.readouterr().out)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
     assert {"kind", "look", "create", "delete"} <= set(schema["properties"])
+    number, answer, several = schema["$defs"]["LookFile"]["properties"]["present"]["anyOf"]
+    assert several["items"] == {"anyOf": [number, answer]}
 
 
 def test_a_walk_tells_each_finding_and_leaves_nothing(

@@ -37,6 +37,7 @@ def test_a_user_is_brought_back_with_the_hash_that_was_kept() -> None:
     assert relation(USER, before, Content({"tags": ["c"]}), wiped, inverse="update") is Relation.FOREIGN
     assert relation(USER, before, Content({"tags": ["c"]}), before, inverse="update") is Relation.BEFORE
     assert USER.kept_for("create") == {"password_hash", "hashing_algorithm"}
+    assert USER.kept_for("delete") == set()
     assert (USER.loses("update", ["password"]), USER.loses("delete")) == ([], ["its permissions"])
     bare = kind_of(
         "kind: u\nfields: {p: {secret: true}}\nlook: GET /{id}\ncreate: PUT /{id}\ndelete: DELETE /{id}\n"

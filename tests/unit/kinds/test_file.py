@@ -12,6 +12,8 @@ from lockstep.worker.kinds.rules import BadKind
 from lockstep.worker.operation.errors import InvalidInput
 from tests.unit.kinds.made import LEAST, kind_of, least
 
+PARTS = "a, b, c, d, e, f, g, h"
+
 
 def test_four_lines_and_the_fields_are_a_whole_kind() -> None:
     kind = kind_of(LEAST)
@@ -84,8 +86,11 @@ def test_all_errors_are_told_at_once_each_with_its_line_and_its_rule() -> None:
         ({"create": "{request: 'PUT /x/{id}', later: 503}"}, "create.later", "without `where`"),
         ({"create": "{request: 'PUT /x/{id}', json: {a: content.siez}}"}, "create", "takes content.siez"),
         ({"look": "{request: 'GET /x/{id}', item: id.no}"}, "look", "takes id.no; id has id"),
+        ({"create": "{request: 'PUT /x/{id}', json: {a: content.siez}}"}, "create", "has description, tags"),
+        ({"create": "{request: 'PUT /x/{id}', json: {a: secret.a}}"}, "create", "secret has nothing"),
         ({"create": "{request: 'PUT /x/{id}', json: {a: body.a}}"}, "create", "takes body"),
         ({"create": "{request: 'PUT /x/{id}', json: {}, text: id.id}"}, "create", "more than one"),
+        ({"create": "{request: 'PUT /x/{id}', json_: {}}"}, "create.json_", "not known here"),
         (
             {"create": "{request: 'PUT /x/{id}', headers: {Host: id.id}}"},
             "create.headers.Host",
@@ -126,6 +131,14 @@ def test_all_errors_are_told_at_once_each_with_its_line_and_its_rule() -> None:
             "update.request",
             "names {nobody}",
         ),
+        ({"look": "{request: 'GET /x/{id}', busy: 99}"}, "look.busy.0.status", "equal to 100"),
+        ({"look": "{request: 'GET /x/{id}', busy: 100}"}, "look.busy", "names 100"),
+        ({"look": "{request: 'GET /x/{id}', busy: 600}"}, "look.busy.0.status", "equal to 599"),
+        ({"look": "{request: 'GET /x/{id}', busy: {status: '409'}}"}, "look.busy.0.status", "integer"),
+        ({"look": "{request: 'GET /x/{id}', absent: 407}"}, "look.absent", "names 407"),
+        ({"id": "{parts: []}"}, "id.parts", "at least 1"),
+        ({"id": f"{{parts: [{PARTS}, i]}}"}, "id.parts", "at most 8"),
+        ({"examples": f"{{id: a, contents: [{'{}, ' * 9}]}}"}, "examples.contents", "at most 8"),
     ],
 )
 def test_a_broken_rule_is_named(changed: dict[str, str], place: str, words: str) -> None:
@@ -133,6 +146,17 @@ def test_a_broken_rule_is_named(changed: dict[str, str], place: str, words: str)
         least(**changed)
     assert place in {each.place for each in error.value.faults}, error.value
     assert words in str(error.value)
+
+
+def test_a_status_and_a_list_may_be_as_large_as_is_said() -> None:
+    path = "/".join(f"{{{each}}}" for each in PARTS.split(", "))
+    kind = least(
+        id=f"{{parts: [{PARTS}]}}",
+        look=f"{{request: 'GET /x/{path}', busy: {{status: 599, where: body.b}}}}",
+        **dict.fromkeys(("create", "update", "delete"), f"PUT /x/{path}"),
+        examples=f"{{id: a, contents: [{'{}, ' * 8}]}}",
+    )
+    assert (kind.definition.look.busy[0].status, len(kind.definition.id.parts)) == (599, 8)
 
 
 def test_a_secret_that_no_write_restores_is_refused() -> None:

@@ -29,6 +29,7 @@ def test_a_sealed_text_opens_for_its_thing_alone_and_by_every_key_of_the_file(tm
     assert keys.open("user/a", sealed) == CANARY
     assert sealed != keys.of("user/a").seal(CANARY), "no two are alike"
     assert len(sealed) == len(keys.of("user/a").seal("x")), "a short secret does not show how long it is"
+    assert len(base64.b64decode(sealed.partition(":")[2])) == 12 + 64 + 16, "a nonce, the text, its tag"
     (old,) = keys.read()
     assert mask(ONE) == "…"
     assert re.fullmatch("[0-9a-f]{8}", old)
