@@ -77,6 +77,7 @@ def test_after_a_fault_no_other_is_begun_those_that_were_end_and_it_is_raised() 
         answers.append(mine := Handover[None]())
         mine.wait()
         ended.append(name)
+        raise ValueError(name)
 
     with pytest.raises(LookupError, match="c"):
         side_by_side(NAMES, step, always, places())

@@ -79,8 +79,27 @@ def test_the_net_knows_a_secret_in_every_form_in_which_it_is_written() -> None:
         assert "nary" not in mask(text), text
         assert masked({"a": [text, 1, None, (text,)]}) == {"a": [mask(text), 1, None, (mask(text),)]}
     assert mask("nothing of it") == "nothing of it"
-    secrets.know("cänary\\one")
-    assert mask(repr("before cänary\\one")) == "'before …'"
+    secrets.know("cänary\\one", "canary→one")
+    for said in (repr, ascii, json.dumps):
+        assert mask(said("before cänary\\one")) == said("before X").replace("X", "…")
+    for encoding in ("utf-8", "utf-16-le"):
+        assert mask(repr("before canary→one".encode(encoding))).endswith("…'")
+    assert mask(repr(f"before {CANARY}".encode())) == "b'before …'"
+
+
+def test_of_two_secrets_that_begin_alike_the_longer_one_is_masked_whole() -> None:
+    know("canary-1", "canary-1-and-more")
+    assert mask("canary-1-and-more canary-1") == "… …"
+
+
+def test_a_handler_has_its_formatter_masked_once() -> None:
+    logger, handler = logging.getLogger("lockstep-masked-once"), logging.NullHandler()
+    logger.addHandler(handler)
+    secrets.mask_logs(logger)
+    found = handler.formatter
+    secrets.mask_logs(logger)
+    assert isinstance(found, MaskedFormatter)
+    assert handler.formatter is found
 
 
 def test_what_is_too_short_to_tell_from_a_word_is_left() -> None:
