@@ -27,7 +27,7 @@ UNSET = "Unset it where you type commands."
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in [name for name in os.environ if name.startswith("LOCKSTEP_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr(command, "out", command.PlainConsole(highlight=False, width=120))
     return tmp_path
 
 
