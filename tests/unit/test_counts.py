@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
@@ -185,3 +186,11 @@ def test_the_piece_that_goes_on_longest_is_named_however_late_it_began() -> None
                 "the second by name, the first of 2 at work, has got no further for 91 s"
             )
     assert work.idle
+
+
+def test_a_child_has_none_of_its_parents_work() -> None:
+    work = Work()
+    with work.going_on("a step"):
+        if not (child := os.fork()):
+            os._exit(0 if work.idle else 1)
+        assert os.waitpid(child, 0)[1] == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
 import runpy
 import sys
@@ -204,7 +205,9 @@ def test_workers_that_are_there_are_asked_to_show_themselves(monkeypatch: pytest
     assert asked == ["heartbeat"]
 
 
-def test_workers_are_told_of_its_clock_while_that_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_are_told_of_its_clock_while_that_is_wrong(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     looks = iter([SKEW, None, redis.ConnectionError("away"), -SKEW - 1, SKEW + 1])
     told: list[object] = []
 
@@ -214,12 +217,16 @@ def test_workers_are_told_of_its_clock_while_that_is_wrong(monkeypatch: pytest.M
             raise found
         return found
 
-    monkeypatch.setattr("time.sleep", lambda _: None)
+    waits: list[float] = []
+    monkeypatch.setattr("time.sleep", waits.append)
     monkeypatch.setattr(flower, "clock_ahead", ahead)
+    caplog.set_level(logging.DEBUG, flower.log.name)
     control = SimpleNamespace(broadcast=lambda what, given: told.append((what, given)))
     with pytest.raises(Stopped):
         flower.tell_clock(SimpleNamespace(settings=Settings(), control=control))
     name = f"flower@{gethostname()}"
+    assert waits == [flower.TOLD_EVERY] * 5
+    assert caplog.messages == ["the clock was not compared with Redis': away"]
     wrong = (-SKEW - 1, SKEW + 1)
     assert told == [("lockstep_clock", {"process": name, "ahead": each}) for each in wrong]
 
@@ -268,3 +275,8 @@ def test_the_command_closes_the_gaps_and_is_celerys_with_our_configuration(
 def test_a_refusal_says_where_it_would_listen() -> None:
     assert "it would listen on every address and ask" in (refusal("", "", [], {}) or "")
     assert "it would listen on 10.0.0.7 and ask" in (refusal("10.0.0.7", "", [], {}) or "")
+
+
+def test_without_flower_its_command_is_in_no_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "flower.command", None)
+    assert flower.command.hidden

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import errno
+import gc
 import logging
 import math
 import os
@@ -95,6 +96,7 @@ def test_a_worker_shows_when_it_is_ready_when_it_stops_and_when_it_has_ended(
 ) -> None:
     directory = tmp_path / "deep" / "signs"
     install(Celery(set_as_current=False), str(directory), 90.0, print).beat()
+    gc.collect()
     assert stat.S_IMODE(directory.stat().st_mode) == 0o700
     files = [["live"], ["live", "ready"], ["live"], []]
     for signal, now in zip([None, *signals], files, strict=True):

@@ -79,12 +79,19 @@ def test_the_net_knows_a_secret_in_every_form_in_which_it_is_written() -> None:
         assert "nary" not in mask(text), text
         assert masked({"a": [text, 1, None, (text,)]}) == {"a": [mask(text), 1, None, (mask(text),)]}
     assert mask("nothing of it") == "nothing of it"
-    secrets.know("cänary\\one", "canary→one")
+    secrets.know("cänary\\one", "canary→one", "canary😀one")
     for said in (repr, ascii, json.dumps):
         assert mask(said("before cänary\\one")) == said("before X").replace("X", "…")
     for encoding in ("utf-8", "utf-16-le"):
         assert mask(repr("before canary→one".encode(encoding))).endswith("…'")
     assert mask(repr(f"before {CANARY}".encode())) == "b'before …'"
+    assert mask(ascii("before canary😀one")) == "'before …'"
+
+
+def test_an_error_that_nobody_caught_is_written_masked(capsys: pytest.CaptureFixture[str]) -> None:
+    know("canary-known")
+    secrets.print_masked(ValueError, ValueError("of canary-known"), None)
+    assert capsys.readouterr().err == "ValueError: of …\n"
 
 
 def test_of_two_secrets_that_begin_alike_the_longer_one_is_masked_whole() -> None:
