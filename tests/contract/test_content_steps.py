@@ -12,6 +12,7 @@ from lockstep.worker.kinds import asked_of
 from lockstep.worker.kinds.kind import Kind
 from lockstep.worker.kinds.seal import SealKeys
 from lockstep.worker.operation.answer import HostApi
+from lockstep.worker.operation.content import WriteAnswer
 from lockstep.worker.operation.host import Backoff
 from lockstep.worker.operation.model import (
     Action,
@@ -140,6 +141,25 @@ def test_set_brings_every_host_to_one_content_and_leaves_what_is_not_given() -> 
     assert a.holds == record("n", ttl=3600)
     assert b.holds == record("n", ttl=3600, note="theirs")
     assert len(a.writes) == len(b.writes) == 1
+
+
+def test_a_write_of_content_stays_once_another_step_was_told_of_the_decision_and_its_undo_does_not() -> None:
+    told, left = [0], list[bool]()
+
+    class Late(Node):
+        def send(self, *asked: Any, **more: Any) -> WriteAnswer:
+            left.append(asked[5]())
+            told[0] += 1
+            left.append(asked[5]())
+            return super().send(*asked, **more)
+
+    a, b = Late("a", record("x")), Node("b", record("y"))
+    b.manners = ["refuse"]
+    rig = Rig("set", (A, a), (B, b), values=["n"])
+    rig.context = replace(rig.context, decided=lambda _: told[0])
+    assert rig.run().state is State.ROLLED_BACK
+    assert left == [True, False, True, True]
+    assert [each for _, each in a.writes] == [record("n", ttl=3600), record("x")]
 
 
 def test_a_failure_brings_every_host_back_to_its_own_old_content_proved_by_a_look() -> None:

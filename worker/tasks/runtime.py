@@ -78,7 +78,7 @@ class _Kept:
     failed: str = ""
     names: int = 0
     decided: int = 0
-    """How often steps of this process were told that it is."""
+    """How often forward steps of this process were told that it is, or that nothing of it is left to do."""
 
 
 class Orders:
