@@ -159,8 +159,10 @@ def test_three_writes_are_left_at_once_three_soon_and_three_after_a_second(
 
 def test_once_one_fails_the_others_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     stopped: list[bool] = []
+    all_begun = threading.Barrier(9)
 
     def one(_: object, hold: float, watch: float, event: threading.Event) -> LateWrite:
+        all_begun.wait(PATIENCE)
         if not hold:
             raise HostUnavailable("gone")
         stopped.append(event.wait(PATIENCE))
