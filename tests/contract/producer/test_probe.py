@@ -17,19 +17,8 @@ from tests.contract.producer.laggard import Lagging
 from tests.integration.mock_process import Running, cluster
 from tests.integration.producer.test_cli_process import start
 from tests.raw_server import serving
+from tests.unit.producer.scratch_node import KEPT
 from tests.waits import PATIENCE, eventually
-
-KEPT = {
-    "GET of an absent group": "404",
-    "POST of a new group": "201",
-    "GET of a present group": "200",
-    "POST of a present group": "400",
-    "DELETE of a present group": "200",
-    "DELETE of an absent group": "404",
-    "unknown fields": "kept",
-    "restoring a group": "POST takes back all that GET had shown",
-}
-
 
 SHORT = {"CONNECT_TIMEOUT": "1", "READ_TIMEOUT": "1", "CALL_TIMEOUT": "2", "SETTLE_SECONDS": "2"}
 EARLIER = 8

@@ -18,6 +18,18 @@ from lockstep.worker.operation.host import Host
 from lockstep.worker.operation.model import HostName
 from lockstep.worker.settings import Settings
 
+KEPT = {
+    "GET of an absent group": "404",
+    "POST of a new group": "201",
+    "GET of a present group": "200",
+    "POST of a present group": "400",
+    "DELETE of a present group": "200",
+    "DELETE of an absent group": "404",
+    "unknown fields": "kept",
+    "restoring a group": "POST takes back all that GET had shown",
+}
+"""What the probe finds of a host that keeps the contract."""
+
 SETTINGS = Settings(
     connect_timeout=1, read_timeout=1, call_timeout=2, settle_seconds=2, backoff_base=0.1, backoff_cap=0.1
 )

@@ -13,19 +13,9 @@ from lockstep.producer.doctor.scratch import LateWrite, Scratch
 from lockstep.worker.operation.answer import Reply
 from lockstep.worker.operation.errors import HostUnavailable
 from lockstep.worker.operation.model import Presence
-from tests.unit.producer.scratch_node import SETTINGS, Answer, Clock, Node, ruled
+from tests.unit.producer.scratch_node import KEPT, SETTINGS, Answer, Clock, Node, ruled
 
 ERROR = Reply(500)
-KEPT = {
-    "GET of an absent group": "404",
-    "POST of a new group": "201",
-    "GET of a present group": "200",
-    "POST of a present group": "400",
-    "DELETE of a present group": "200",
-    "DELETE of an absent group": "404",
-    "unknown fields": "kept",
-    "restoring a group": "POST takes back all that GET had shown",
-}
 DELETED, GONE, FIELDS, RESTORED = list(KEPT)[4:]
 
 
